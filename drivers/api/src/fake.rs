@@ -1,0 +1,1 @@
+//! An in-memory driver with faults on demand.

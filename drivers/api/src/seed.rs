@@ -1,0 +1,1 @@
+//! The cloud-init seed: an ISO 9660 image that several drivers attach.

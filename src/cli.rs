@@ -1,0 +1,1 @@
+//! Global flags, the list of subcommands, and the `match` that calls them.

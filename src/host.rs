@@ -1,0 +1,183 @@
+//! The process as a value: environment, folders, streams and clock, so that tests
+//! can put their own in place.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use tokio_util::sync::CancellationToken;
+
+/// What a command may know of the computer and terminal it runs on.
+#[derive(Clone)]
+pub struct Host {
+    env: Arc<BTreeMap<String, String>>,
+    cwd: PathBuf,
+    stdout: Stream,
+    stderr: Stream,
+    cancel: CancellationToken,
+}
+
+#[derive(Clone)]
+enum Stream {
+    Stdout,
+    Stderr,
+    Captured(Arc<Mutex<Vec<u8>>>),
+}
+
+impl Stream {
+    fn terminal(&self) -> bool {
+        match self {
+            Self::Stdout => io::stdout().is_terminal(),
+            Self::Stderr => io::stderr().is_terminal(),
+            Self::Captured(_) => false,
+        }
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => {
+                let mut out = io::stdout().lock();
+                out.write_all(bytes)?;
+                out.flush()
+            }
+            Self::Stderr => io::stderr().lock().write_all(bytes),
+            Self::Captured(buffer) => {
+                buffer.lock().expect("no writer panics").extend_from_slice(bytes);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Host {
+    /// The real process.
+    ///
+    /// # Errors
+    /// The working directory is gone.
+    pub fn system() -> io::Result<Self> {
+        let utf8 = |s: std::ffi::OsString| s.into_string().ok();
+        Ok(Self {
+            env: Arc::new(
+                std::env::vars_os().filter_map(|(k, v)| Some((utf8(k)?, utf8(v)?))).collect(),
+            ),
+            cwd: std::env::current_dir()?,
+            stdout: Stream::Stdout,
+            stderr: Stream::Stderr,
+            cancel: CancellationToken::new(),
+        })
+    }
+
+    /// A process in `cwd` with nothing but `env`, whose streams are captured.
+    pub fn captured(cwd: impl Into<PathBuf>, env: &[(&str, &str)]) -> Self {
+        Self {
+            env: Arc::new(env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()),
+            cwd: cwd.into(),
+            stdout: Stream::Captured(Arc::default()),
+            stderr: Stream::Captured(Arc::default()),
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    /// What a captured process has printed: standard output and standard error.
+    pub fn printed(&self) -> (String, String) {
+        let text = |stream: &Stream| match stream {
+            Stream::Captured(buffer) => {
+                String::from_utf8_lossy(&buffer.lock().expect("no writer panics")).into_owned()
+            }
+            Stream::Stdout | Stream::Stderr => String::new(),
+        };
+        (text(&self.stdout), text(&self.stderr))
+    }
+
+    /// An environment variable, unless it is unset or empty.
+    pub fn var(&self, name: &str) -> Option<&str> {
+        self.env.get(name).map(String::as_str).filter(|v| !v.is_empty())
+    }
+
+    /// The working directory.
+    pub fn cwd(&self) -> &Path {
+        &self.cwd
+    }
+
+    /// The user's home, from `HOME` or `USERPROFILE`.
+    pub fn home(&self) -> Option<PathBuf> {
+        self.var("HOME").or_else(|| self.var("USERPROFILE")).map(PathBuf::from)
+    }
+
+    /// The folder for what can be made again, such as images:
+    /// `FLEET_CACHE`, else `$XDG_CACHE_HOME/fleet`, else `~/.cache/fleet`.
+    pub fn cache_dir(&self) -> PathBuf {
+        if let Some(dir) = self.var("FLEET_CACHE") {
+            return self.cwd.join(dir);
+        }
+        self.var("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| self.home().map(|home| home.join(".cache")))
+            .unwrap_or_else(std::env::temp_dir)
+            .join("fleet")
+    }
+
+    /// The folder of the index of fleets: `FLEET_DATA`, else `$XDG_DATA_HOME/fleet`, else
+    /// `~/.local/share/fleet`.
+    pub fn data_dir(&self) -> PathBuf {
+        if let Some(dir) = self.var("FLEET_DATA") {
+            return self.cwd.join(dir);
+        }
+        self.var("XDG_DATA_HOME")
+            .map(PathBuf::from)
+            .or_else(|| self.home().map(|home| home.join(".local/share")))
+            .unwrap_or_else(std::env::temp_dir)
+            .join("fleet")
+    }
+
+    /// Whether standard output is a terminal.
+    pub fn stdout_is_terminal(&self) -> bool {
+        self.stdout.terminal()
+    }
+
+    /// Whether standard error is a terminal.
+    pub fn stderr_is_terminal(&self) -> bool {
+        self.stderr.terminal()
+    }
+
+    /// Whether standard input is a terminal, so that questions can be asked.
+    pub fn stdin_is_terminal(&self) -> bool {
+        matches!(self.stdout, Stream::Stdout) && io::stdin().is_terminal()
+    }
+
+    /// Whether colour may be written to standard error.
+    ///
+    /// `NO_COLOR` (any value) and `TERM=dumb` say no.
+    pub fn stderr_has_colour(&self) -> bool {
+        self.stderr_is_terminal() && self.colour_allowed()
+    }
+
+    /// Whether colour may be written to standard output.
+    pub fn stdout_has_colour(&self) -> bool {
+        self.stdout_is_terminal() && self.colour_allowed()
+    }
+
+    fn colour_allowed(&self) -> bool {
+        self.var("NO_COLOR").is_none() && self.var("TERM") != Some("dumb")
+    }
+
+    /// Writes a result to standard output.
+    ///
+    /// # Errors
+    /// As the stream; a closed pipe is [`io::ErrorKind::BrokenPipe`].
+    pub fn out(&self, text: &str) -> io::Result<()> {
+        self.stdout.write(text.as_bytes())
+    }
+
+    /// Writes everything that is not a result to standard error; nothing can be done
+    /// about a failure to complain.
+    pub fn err(&self, text: &str) {
+        drop(self.stderr.write(text.as_bytes()));
+    }
+
+    /// Cancelled by the first Ctrl-C.
+    pub fn cancel(&self) -> &CancellationToken {
+        &self.cancel
+    }
+}
