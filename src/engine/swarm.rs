@@ -88,7 +88,10 @@ impl Engine {
         let tokens = swarm.join_tokens.unwrap_or_default();
         match (tokens.manager, tokens.worker) {
             (Some(manager), Some(worker)) if !manager.is_empty() && !worker.is_empty() => {
-                Ok(Tokens { manager: Secret::new(manager), worker: Secret::new(worker) })
+                Ok(Tokens {
+                    manager: Secret::new(manager),
+                    worker: Secret::new(worker),
+                })
             }
             _ => Err(Error::guest("the manager gave no join tokens").with("engine", self.address)),
         }
@@ -108,7 +111,10 @@ impl Engine {
         token: &Secret<String>,
         cx: &Cx,
     ) -> Result<()> {
-        let remotes: Vec<String> = remotes.iter().map(|ip| format!("{ip}:{SWARM_PORT}")).collect();
+        let remotes: Vec<String> = remotes
+            .iter()
+            .map(|ip| format!("{ip}:{SWARM_PORT}"))
+            .collect();
         let request = SwarmJoinRequest {
             listen_addr: Some(format!("0.0.0.0:{SWARM_PORT}")),
             advertise_addr: Some(format!("{advertise}:{SWARM_PORT}")),
@@ -117,11 +123,17 @@ impl Engine {
             ..SwarmJoinRequest::default()
         };
         let asked = self.docker.join_swarm(request);
-        let Err(error) = self.call(cx, SLOW, "join the swarm", asked).await else { return Ok(()) };
+        let Err(error) = self.call(cx, SLOW, "join the swarm", asked).await else {
+            return Ok(());
+        };
         if error.kind() == ErrorKind::Busy
             && let Ok(facts) = self.facts(cx).await
             && facts.swarm.state == SwarmState::Active
-            && facts.swarm.managers.iter().any(|manager| remotes.contains(manager))
+            && facts
+                .swarm
+                .managers
+                .iter()
+                .any(|manager| remotes.contains(manager))
         {
             return Ok(());
         }
@@ -136,7 +148,9 @@ impl Engine {
     pub async fn leave(&self, force: Force, cx: &Cx) -> Result<()> {
         let options = LeaveSwarmOptionsBuilder::new().force(force.yes()).build();
         let asked = self.docker.leave_swarm(Some(options));
-        let Err(error) = self.call(cx, SLOW, "leave the swarm", asked).await else { return Ok(()) };
+        let Err(error) = self.call(cx, SLOW, "leave the swarm", asked).await else {
+            return Ok(());
+        };
         if error.kind() != ErrorKind::Busy {
             return Err(error);
         }
@@ -188,7 +202,11 @@ impl Engine {
             Ok(node) => node,
             Err(error) => return Err(self.as_manager(error, cx).await),
         };
-        let version = node.version.as_ref().and_then(|v| v.index).unwrap_or_default();
+        let version = node
+            .version
+            .as_ref()
+            .and_then(|v| v.index)
+            .unwrap_or_default();
         let now = node.spec.clone().unwrap_or_default();
         let wanted = NodeSpec {
             name: now.name.clone(),
@@ -265,14 +283,19 @@ impl Engine {
         if error.kind() != ErrorKind::Busy {
             return error;
         }
-        let Ok(facts) = self.facts(cx).await else { return error };
+        let Ok(facts) = self.facts(cx).await else {
+            return error;
+        };
         let conflict = |message: &str| {
-            Error::conflict(message).with("engine", self.address).because(error_text(&error))
+            Error::conflict(message)
+                .with("engine", self.address)
+                .because(error_text(&error))
         };
         match facts.swarm.state {
             SwarmState::Inactive => conflict("the engine is in no swarm"),
-            SwarmState::Locked => conflict("the swarm is locked")
-                .hint("unlock it with `docker swarm unlock`"),
+            SwarmState::Locked => {
+                conflict("the swarm is locked").hint("unlock it with `docker swarm unlock`")
+            }
             SwarmState::Error(reason) => conflict("the engine is not well in its swarm")
                 .with("reason", reason)
                 .hint("take it out with `docker swarm leave --force`, then run `fleet up`"),
@@ -288,9 +311,13 @@ impl Engine {
         if error.kind() != ErrorKind::Busy {
             return error;
         }
-        let Ok(facts) = self.facts(cx).await else { return error };
+        let Ok(facts) = self.facts(cx).await else {
+            return error;
+        };
         let conflict = |message: &str| {
-            Error::conflict(message).with("engine", self.address).because(error_text(&error))
+            Error::conflict(message)
+                .with("engine", self.address)
+                .because(error_text(&error))
         };
         match facts.swarm.state {
             SwarmState::Active => conflict("the engine is in a swarm already"),

@@ -103,7 +103,8 @@ impl Pki {
             }
             let ca_key = Secret::new(files::read(dir, CA_KEY_FILE)?);
             issue::check_pair(dir, &ca, CA_FILE, &ca_key, CA_KEY_FILE)?;
-            let made = issue::client(&ca, &ca_key, fleet).map_err(|e| e.with("folder", dir.display()))?;
+            let made =
+                issue::client(&ca, &ca_key, fleet).map_err(|e| e.with("folder", dir.display()))?;
             files::write(&dir.join(KEY_FILE), made.key.expose().as_bytes())?;
             files::write(&dir.join(CERT_FILE), made.cert.as_bytes())?;
         }
@@ -144,7 +145,15 @@ impl Pki {
         } else {
             None
         };
-        Ok(Self { dir: dir.to_owned(), ca, cert, key, ca_key, ca_expires, client_expires })
+        Ok(Self {
+            dir: dir.to_owned(),
+            ca,
+            cert,
+            key,
+            ca_key,
+            ca_expires,
+            client_expires,
+        })
     }
 
     /// Issues a server certificate for an engine that is reached by `names`.
@@ -153,7 +162,10 @@ impl Pki {
     /// `Conflict`: the authority's key is not there. `Config`: a name cannot stand in
     /// a certificate.
     pub fn server(&self, names: &[ServerName]) -> Result<ServerCert> {
-        let key = self.ca_key.as_ref().ok_or_else(|| missing(&self.dir, CA_KEY_FILE))?;
+        let key = self
+            .ca_key
+            .as_ref()
+            .ok_or_else(|| missing(&self.dir, CA_KEY_FILE))?;
         issue::server(&self.ca, key, names)
     }
 
