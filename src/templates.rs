@@ -25,8 +25,13 @@ pub const ALL: &[(&str, &str)] = table![
     "cloud-init/user-data",
     "docker/10-fleet.conf",
     "docker/environment",
+    "guest/apply.sh",
     "guest/early.sh",
+    "guest/facts.sh",
+    "guest/install-apt.sh",
+    "guest/install-get-docker.sh",
     "guest/last.sh",
+    "guest/prepare.sh",
     "guest/scrub.sh",
 ];
 
@@ -110,5 +115,4 @@ fn env_file(value: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "templates/tests.rs"]
 mod tests;

@@ -5,6 +5,21 @@ use std::path::Path;
 
 use fleet_driver::{Error, Result};
 
+const TEMPORARY: &str = ".tmp-";
+
+/// Removes what a killed run was about to write, which may be a key.
+pub(super) fn sweep(dir: &Path) {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            // A leftover that stays is no worse than before.
+            drop(std::fs::remove_file(entry.path()));
+        }
+    }
+}
+
 /// Makes the folder, readable by its owner only.
 pub(super) fn make_dir(dir: &Path) -> Result<()> {
     let failed = |e| {
@@ -35,7 +50,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     // A temporary file is made with mode 0600, and keeps it.
     let mut file = tempfile::Builder::new()
-        .prefix(".tmp-")
+        .prefix(TEMPORARY)
         .tempfile_in(dir)
         .map_err(failed)?;
     file.write_all(bytes)

@@ -84,6 +84,7 @@ impl Pki {
     /// expired or do not belong together; names the file and the way out.
     pub fn open_or_create(dir: &Path, fleet: &str) -> Result<Self> {
         files::make_dir(dir)?;
+        files::sweep(dir);
         let has = |name: &str| dir.join(name).exists();
         if !has(CA_FILE) {
             // The authority comes first, so a client certificate without it means that
