@@ -2,7 +2,9 @@
 //!
 //! A template is named as the file it becomes. Undefined variables are errors. In
 //! YAML and JSON every value goes through the filter `json`, in shell files
-//! through `sh`; XML is escaped by itself.
+//! through `sh`; XML is escaped by itself. A unit of systemd takes `systemd`, a file
+//! for its `EnvironmentFile=` takes `env_file`, and a shell of the user's own a
+//! filter of its name.
 
 use std::sync::LazyLock;
 
@@ -10,14 +12,43 @@ use fleet_driver::{Error, Result, text};
 use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
 
+macro_rules! table {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../templates/", $name)))),*]
+    };
+}
+
 /// All templates: name and text.
-pub const ALL: &[(&str, &str)] = &[];
+pub const ALL: &[(&str, &str)] = table![
+    "cloud-init/meta-data",
+    "cloud-init/network-config",
+    "cloud-init/user-data",
+    "docker/10-fleet.conf",
+    "docker/environment",
+    "guest/apply.sh",
+    "guest/early.sh",
+    "guest/facts.sh",
+    "guest/install-apt.sh",
+    "guest/install-get-docker.sh",
+    "guest/last.sh",
+    "guest/prepare.sh",
+    "guest/scrub.sh",
+];
 
 static TERA: LazyLock<Tera> = LazyLock::new(|| {
     let mut tera = Tera::default();
-    tera.register_filter("sh", |word: String, _: Kwargs, _: &State<'_>| text::sh(&word));
-    tera.register_filter("json", |word: String, _: Kwargs, _: &State<'_>| text::json(&word));
-    tera.add_raw_templates(ALL.iter().copied()).expect("a test renders every template");
+    tera.autoescape_on(vec![".xml"]);
+    let mut filter = |name: &'static str, quote: fn(&str) -> String| {
+        tera.register_filter(name, move |word: String, _: Kwargs, _: &State<'_>| {
+            quote(&word)
+        });
+    };
+    filter("sh", text::sh);
+    filter("json", json);
+    filter("systemd", systemd);
+    filter("env_file", env_file);
+    tera.add_raw_templates(ALL.iter().copied())
+        .expect("a test renders every template");
     tera
 });
 
@@ -31,14 +62,57 @@ pub fn render(name: &str, view: &impl Serialize) -> Result<String> {
     TERA.render(name, &context).map_err(bug)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Gives a template without variables as it stands.
+pub(crate) fn plain(name: &str) -> &'static str {
+    let found = ALL.iter().find(|(known, _)| *known == name);
+    found
+        .expect("a test looks up every template without variables")
+        .1
+}
 
-    #[test]
-    fn every_template_parses() {
-        let names: std::collections::HashMap<_, _> = ALL.iter().copied().collect();
-        assert_eq!(names.len(), ALL.len(), "two templates share a name");
-        LazyLock::force(&TERA);
+/// A JSON string that YAML 1.1 readers take too: they refuse a few control characters
+/// that JSON lets stand.
+fn json(value: &str) -> String {
+    text::json(value).chars().fold(String::new(), |mut out, c| {
+        match c {
+            '\u{7f}'..='\u{9f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            c => out.push(c),
+        }
+        out
+    })
+}
+
+/// A word of a unit's start line (systemd.syntax(7), systemd.service(5)): quoted, with
+/// specifiers and variables kept from being expanded.
+fn systemd(word: &str) -> String {
+    let escaped = word
+        .replace('\\', r"\\")
+        .replace('"', "\\\"")
+        .replace('%', "%%")
+        .replace('$', "$$");
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,@+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        escaped
+    } else {
+        format!("\"{escaped}\"")
     }
 }
+
+/// The value of an assignment in an `EnvironmentFile=` (systemd.exec(5)): in double
+/// quotes a backslash escapes `"`, `\`, `` ` `` and `$`, and nothing is expanded.
+fn env_file(value: &str) -> String {
+    let mut out = String::from("\"");
+    for c in value.chars() {
+        if matches!(c, '"' | '\\' | '`' | '$') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,16 +8,17 @@ use fleet_driver::event::Reporter;
 use fleet_driver::{Cx, Driver, Error, MachineId, Result, Sighting};
 
 pub use crate::cli::Global;
-use crate::config::{Fleet, Invalid, Spec};
+use crate::config::{Colour, Fleet, Invalid, Spec};
 use crate::host::Host;
 use crate::report;
-use crate::state::Store;
+use crate::state::{Lock, Store};
 
 pub mod active;
 pub mod config;
 pub mod console;
 pub mod down;
 pub mod env;
+mod flow;
 pub mod image;
 pub mod init;
 pub mod inspect;
@@ -72,6 +73,7 @@ impl From<std::io::Error> for Failure {
 }
 
 /// A loaded fleet and its records: what most commands begin with.
+#[derive(Clone)]
 pub struct Session {
     /// The process.
     pub host: Host,
@@ -94,6 +96,35 @@ impl Session {
         let store = Store::open(home)?;
         let fleet = Fleet::load(&file, &store.addresses())?;
         Ok(Self { host: host.clone(), global: global.clone(), fleet, store })
+    }
+
+    /// Takes the lock that whoever changes anything must hold, and looks again at the
+    /// records under it.
+    ///
+    /// # Errors
+    /// `Conflict` with the holder if it is taken.
+    pub fn lock(&mut self, command: &str) -> Result<Lock, Failure> {
+        let lock = self.store.lock(command)?;
+        self.fleet = Fleet::load(&self.fleet.file, &self.store.addresses())?;
+        Ok(lock)
+    }
+
+    /// Reads the file and the records again.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn refresh(&mut self) -> Result<(), Failure> {
+        self.store = Store::open(self.fleet.file.parent().unwrap_or(Path::new("/")))?;
+        self.fleet = Fleet::load(&self.fleet.file, &self.store.addresses())?;
+        Ok(())
+    }
+
+    /// Shows what is odd about the file, though valid.
+    pub fn warn(&self) {
+        if !self.global.quiet && !self.global.json && !self.fleet.warnings.is_empty() {
+            let colour = Colour::when(self.host.stderr_has_colour());
+            self.host.err(&crate::config::render_all(&self.fleet.warnings, colour));
+        }
     }
 
     /// The machine of that name.
@@ -222,7 +253,7 @@ pub fn complain(host: &Host, global: &Global, failure: &Failure) -> u8 {
             if global.json {
                 drop(host.out(&format!("{}\n", invalid.to_json())));
             } else {
-                host.err(&invalid.render(host.stderr_has_colour()));
+                host.err(&invalid.render(Colour::when(host.stderr_has_colour())));
             }
             fleet_driver::ErrorKind::Config.exit_code()
         }

@@ -3,6 +3,12 @@
 //! Commands are values: a script and its input. Quoting happens once, in
 //! [`fleet_driver::text`]. Secrets travel on standard input only.
 
+pub mod facts;
+pub mod install;
+pub mod os;
+pub mod seed;
+pub mod settings;
+
 use std::time::Duration;
 
 use fleet_driver::{Answer, Cx, Secret};
