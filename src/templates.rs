@@ -2,22 +2,54 @@
 //!
 //! A template is named as the file it becomes. Undefined variables are errors. In
 //! YAML and JSON every value goes through the filter `json`, in shell files
-//! through `sh`; XML is escaped by itself.
+//! through `sh`; XML is escaped by itself. Other kinds of files have filters of their
+//! own, all in [`quote`].
+
+mod quote;
 
 use std::sync::LazyLock;
 
-use fleet_driver::{Error, Result, text};
+use fleet_driver::{Error, Result};
 use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
 
+macro_rules! table {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../templates/", $name)))),*]
+    };
+}
+
 /// All templates: name and text.
-pub const ALL: &[(&str, &str)] = &[];
+pub const ALL: &[(&str, &str)] = table![
+    "cloud-init/meta-data",
+    "cloud-init/network-config",
+    "cloud-init/user-data",
+    "docker/10-fleet.conf",
+    "docker/environment",
+    "env/bash.sh",
+    "env/cmd.bat",
+    "env/emacs.el",
+    "env/fish.fish",
+    "env/powershell.ps1",
+    "env/tcsh.csh",
+    "guest/apply.sh",
+    "guest/early.sh",
+    "guest/facts.sh",
+    "guest/install-apt.sh",
+    "guest/install-get-docker.sh",
+    "guest/last.sh",
+    "guest/prepare.sh",
+    "guest/scrub.sh",
+];
 
 static TERA: LazyLock<Tera> = LazyLock::new(|| {
     let mut tera = Tera::default();
-    tera.register_filter("sh", |word: String, _: Kwargs, _: &State<'_>| text::sh(&word));
-    tera.register_filter("json", |word: String, _: Kwargs, _: &State<'_>| text::json(&word));
-    tera.add_raw_templates(ALL.iter().copied()).expect("a test renders every template");
+    tera.autoescape_on(vec![".xml"]);
+    for (name, quote) in quote::FILTERS {
+        tera.register_filter(name, |word: String, _: Kwargs, _: &State<'_>| quote(&word));
+    }
+    tera.add_raw_templates(ALL.iter().copied())
+        .expect("a test renders every template");
     tera
 });
 
@@ -31,14 +63,13 @@ pub fn render(name: &str, view: &impl Serialize) -> Result<String> {
     TERA.render(name, &context).map_err(bug)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_template_parses() {
-        let names: std::collections::HashMap<_, _> = ALL.iter().copied().collect();
-        assert_eq!(names.len(), ALL.len(), "two templates share a name");
-        LazyLock::force(&TERA);
-    }
+/// Gives a template without variables as it stands.
+pub(crate) fn plain(name: &str) -> &'static str {
+    let found = ALL.iter().find(|(known, _)| *known == name);
+    found
+        .expect("a test looks up every template without variables")
+        .1
 }
+
+#[cfg(test)]
+mod tests;

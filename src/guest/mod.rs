@@ -3,9 +3,19 @@
 //! Commands are values: a script and its input. Quoting happens once, in
 //! [`fleet_driver::text`]. Secrets travel on standard input only.
 
+pub mod facts;
+pub mod install;
+pub mod os;
+pub mod seed;
+pub mod settings;
+
 use std::time::Duration;
 
 use fleet_driver::{Answer, Cx, Secret};
+
+pub mod keys;
+pub mod ssh;
+pub mod terminal;
 
 /// A script for a guest's `sh`, fed through standard input, so that nothing of it
 /// shows in a process list.

@@ -1,0 +1,197 @@
+//! Scripts that install and configure the engine in a guest, as pure functions.
+
+use std::time::Duration;
+
+use fleet_driver::{Answer, Cx, Error, ErrorKind, Result, Secret};
+use serde::Serialize;
+
+use super::facts::GuestFacts;
+use super::os::Family;
+use super::settings::Settings;
+use super::{Guest, Script};
+use crate::config::{EngineSpec, Install};
+use crate::pki::ServerCert;
+use crate::templates;
+
+/// Docker's official script.
+const GET_DOCKER: &str = "https://get.docker.com";
+/// Package lists and a few hundred megabytes over a slow line, in an emulated guest.
+const INSTALL_LIMIT: Duration = Duration::from_secs(1200);
+
+#[derive(Serialize)]
+struct Apt<'a> {
+    package: &'a str,
+    version: &'a str,
+    user: &'a str,
+}
+
+#[derive(Serialize)]
+struct GetDocker<'a> {
+    url: &'a str,
+    version: &'a str,
+    user: &'a str,
+}
+
+/// Says how to get the wanted engine into a guest; `None` if it is there.
+///
+/// `script` is the text of the user's own script, for [`Install::Script`]; `user` is the
+/// account that may use the engine without `sudo`.
+///
+/// # Errors
+/// `Guest`: fleet cannot install it on this system, or it is not there and must not be
+/// installed. `Conflict`: another version is there that fleet does not replace.
+pub fn install(
+    engine: &EngineSpec,
+    script: Option<&str>,
+    facts: &GuestFacts,
+    user: &str,
+) -> Result<Option<Script>> {
+    let wanted = engine.version.as_deref();
+    let there = match (&facts.engine, wanted) {
+        (Some(found), Some(wanted)) => matches(wanted, found),
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    if there {
+        return Ok(None);
+    }
+    let version = wanted.unwrap_or_default();
+    match &engine.install {
+        Install::Auto | Install::Distro => package(facts, version, user).map(Some),
+        Install::GetDocker => {
+            if let (Some(found), Some(wanted)) = (&facts.engine, wanted) {
+                return Err(other_version(found, wanted));
+            }
+            let view = GetDocker {
+                url: GET_DOCKER,
+                version,
+                user,
+            };
+            installing("guest/install-get-docker.sh", &view).map(Some)
+        }
+        Install::Script(path) => {
+            if let (Some(found), Some(wanted)) = (&facts.engine, wanted) {
+                return Err(other_version(found, wanted));
+            }
+            let text = script.ok_or_else(|| {
+                Error::bug("the user's script was not read").with("script", path.display())
+            })?;
+            Ok(Some(Script {
+                purpose: "run your script to install the engine",
+                text: Secret::new(text.to_owned()),
+                as_user: false,
+                limit: INSTALL_LIMIT,
+            }))
+        }
+        Install::None => match (&facts.engine, wanted) {
+            (Some(found), Some(wanted)) => Err(other_version(found, wanted)),
+            _ => Ok(None),
+        },
+    }
+}
+
+/// The distribution's package, one arm for each family that fleet can serve.
+fn package(facts: &GuestFacts, version: &str, user: &str) -> Result<Script> {
+    match facts.os.installable()? {
+        Family::Debian => {
+            let view = Apt {
+                package: "docker.io",
+                version,
+                user,
+            };
+            installing("guest/install-apt.sh", &view)
+        }
+        Family::RedHat | Family::Suse | Family::Alpine | Family::Arch => Err(Error::bug(
+            "a family was called installable that has no script",
+        )),
+    }
+}
+
+fn installing(template: &str, view: &impl Serialize) -> Result<Script> {
+    Ok(Script {
+        purpose: "install the engine",
+        text: Secret::new(templates::render(template, view)?),
+        as_user: false,
+        limit: INSTALL_LIMIT,
+    })
+}
+
+fn other_version(found: &str, wanted: &str) -> Error {
+    Error::conflict(format!(
+        "the machine has engine {found}, but {wanted} is wanted"
+    ))
+    .hint("remove `version` from [engine], or make the machine anew from another image")
+}
+
+/// Whether a version is the wanted one or begins with its parts: 20.10 is wanted,
+/// 20.10.24+dfsg1 is found.
+pub fn matches(wanted: &str, found: &str) -> bool {
+    found
+        .strip_prefix(wanted)
+        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
+}
+
+/// Adds what a failed installation most likely suffers from.
+///
+/// `internet` is what `[network]` says.
+pub fn explain(error: Error, internet: bool) -> Error {
+    if error.kind() != ErrorKind::Guest {
+        error
+    } else if internet {
+        error.hint("look whether the machine reaches its package mirror: `fleet ssh MACHINE`")
+    } else {
+        error.hint(
+            "the machine has no way to the outside: set `internet = true` in [network], or use \
+             an image that has the engine (`fleet image build`)",
+        )
+    }
+}
+
+/// Makes the folders of the settings; to be run before the files are put there.
+pub fn prepare() -> Script {
+    Script {
+        purpose: "make room for the engine's settings",
+        text: Secret::new(templates::plain("guest/prepare.sh").to_owned()),
+        as_user: false,
+        limit: Duration::from_secs(60),
+    }
+}
+
+/// Restarts the engine with the settings that were put there.
+pub fn apply() -> Script {
+    Script {
+        purpose: "restart the engine with its new settings",
+        text: Secret::new(templates::plain("guest/apply.sh").to_owned()),
+        as_user: false,
+        // An emulated guest takes its time.
+        limit: Duration::from_secs(300),
+    }
+}
+
+/// Writes the engine's settings and certificate into a guest and restarts the engine.
+///
+/// # Errors
+/// `Conflict`: the guest's own `daemon.json` is damaged. `Guest`: the engine does not
+/// start with the settings; holds the end of its journal.
+pub fn configure<'a>(
+    guest: &'a dyn Guest,
+    settings: &'a Settings,
+    cert: &'a ServerCert,
+    facts: &'a GuestFacts,
+    cx: &'a Cx,
+) -> Answer<'a, ()> {
+    Box::pin(async move {
+        let files = settings.files(cert, &facts.disk)?;
+        guest.run(&prepare(), cx).await?;
+        guest.put(&files, cx).await?;
+        guest.run(&apply(), cx).await.map(drop).map_err(|error| {
+            error.hint(
+                "correct [engine] and run `fleet up` again; what the machine had before fleet \
+                 is in /etc/docker/daemon.json.before-fleet",
+            )
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests;
