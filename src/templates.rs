@@ -46,7 +46,7 @@ static TERA: LazyLock<Tera> = LazyLock::new(|| {
     let mut tera = Tera::default();
     tera.autoescape_on(vec![".xml"]);
     for (name, quote) in quote::FILTERS {
-        tera.register_filter(name, |word: String, _: Kwargs, _: &State<'_>| quote(&word));
+        tera.register_filter(*name, |word: String, _: Kwargs, _: &State<'_>| quote(&word));
     }
     tera.add_raw_templates(ALL.iter().copied())
         .expect("a test renders every template");
