@@ -354,13 +354,23 @@ async fn converse(
     mut read: ChannelReadHalf,
     write: &ChannelWriteHalf<Msg>,
 ) -> Option<u32> {
+    // What comes in is taken at once, however slow the child is: a session of russh's
+    // server that waits for one channel's reader hears nothing else any more.
+    let (queue, mut queued) = tokio::sync::mpsc::unbounded_channel();
+    let _drain = AbortOnDropHandle::new(tokio::spawn(async move {
+        while let Some(message) = read.wait().await {
+            if queue.send(message).is_err() {
+                break;
+            }
+        }
+    }));
     let mut stdin = child.stdin.take();
     let mut stdout = child.stdout.take().expect("piped");
     let mut stderr = child.stderr.take().expect("piped");
     let (mut out, mut err) = (write.make_writer(), write.make_writer_ext(Some(1)));
     let feed = async {
         loop {
-            match read.wait().await {
+            match queued.recv().await {
                 Some(ChannelMsg::Data { data }) => {
                     if let Some(pipe) = &mut stdin
                         && pipe.write_all(&data).await.is_err()
