@@ -1,1 +1,192 @@
 //! Global flags, the list of subcommands, and the `match` that calls them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{self, Exit, Failure};
+use crate::host::Host;
+
+/// Real machines running Docker, from one file.
+#[derive(Debug, Parser)]
+#[command(name = "fleet", version, arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Global {
+    /// The file to use, instead of `machines.toml` here or in a folder above
+    #[arg(long, short = 'f', global = true, value_name = "PATH", env = "FLEET_FILE")]
+    pub file: Option<PathBuf>,
+    /// Print results and events as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print results and errors only
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Print a line for each event instead of a live display
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Create, start and join whatever is missing
+    Up(commands::up::Args),
+    /// Show what `up` would do
+    Plan(commands::plan::Args),
+    /// Remove machines and everything that belongs to them
+    Down(commands::down::Args),
+    /// List the machines
+    #[command(visible_alias = "list")]
+    Ls(commands::ls::Args),
+    /// Print the state of machines
+    Status(commands::status::Args),
+    /// Print the shell commands that point a Docker client at a machine
+    Env(commands::env::Args),
+    /// Open a shell in a machine, or run a command there
+    Ssh(commands::ssh::Args),
+    /// Start stopped machines
+    Start(commands::start::Args),
+    /// Shut machines down
+    Stop(commands::stop::Args),
+    /// Shut machines down and start them again
+    Restart(commands::restart::Args),
+    /// Print the address of machines on the lab network
+    Ip(commands::ip::Args),
+    /// Print the URL of a machine's engine
+    Url(commands::url::Args),
+    /// Print the options that point a Docker client at a machine
+    Config(commands::config::Args),
+    /// Print the machine that the Docker client of this shell talks to
+    Active(commands::active::Args),
+    /// Print all that is known of machines
+    Inspect(commands::inspect::Args),
+    /// Connect to the serial console of a machine
+    Console(commands::console::Args),
+    /// Print the end of a machine's serial console
+    Logs(commands::logs::Args),
+    /// Manage base images
+    Image(commands::image::Args),
+    /// Write a commented `machines.toml` to start from
+    Init(commands::init::Args),
+    /// Check `machines.toml`
+    Validate(commands::validate::Args),
+    /// Print the JSON Schema of `machines.toml`, for editors
+    Schema(commands::schema::Args),
+}
+
+/// Runs the program: parses, calls, renders a failure, gives the exit code.
+pub async fn main(host: Host, args: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&host, &error),
+    };
+    interrupts(&host);
+    let global = cli.global.clone();
+    let result = run(cli, &host).await;
+    match result {
+        Ok(code) => code,
+        Err(Failure::BrokenPipe) => 0,
+        Err(failure) => commands::complain(&host, &global, &failure),
+    }
+}
+
+async fn run(cli: Cli, host: &Host) -> Exit {
+    let global = &cli.global;
+    match cli.command {
+        Command::Up(args) => commands::up::run(args, host, global).await,
+        Command::Plan(args) => commands::plan::run(args, host, global).await,
+        Command::Down(args) => commands::down::run(args, host, global).await,
+        Command::Ls(args) => commands::ls::run(args, host, global).await,
+        Command::Status(args) => commands::status::run(args, host, global).await,
+        Command::Env(args) => commands::env::run(args, host, global).await,
+        Command::Ssh(args) => commands::ssh::run(args, host, global).await,
+        Command::Start(args) => commands::start::run(args, host, global).await,
+        Command::Stop(args) => commands::stop::run(args, host, global).await,
+        Command::Restart(args) => commands::restart::run(args, host, global).await,
+        Command::Ip(args) => commands::ip::run(args, host, global).await,
+        Command::Url(args) => commands::url::run(args, host, global).await,
+        Command::Config(args) => commands::config::run(args, host, global).await,
+        Command::Active(args) => commands::active::run(args, host, global).await,
+        Command::Inspect(args) => commands::inspect::run(args, host, global).await,
+        Command::Console(args) => commands::console::run(args, host, global).await,
+        Command::Logs(args) => commands::logs::run(args, host, global).await,
+        Command::Image(args) => commands::image::run(args, host, global).await,
+        Command::Init(args) => commands::init::run(args, host, global).await,
+        Command::Validate(args) => commands::validate::run(args, host, global).await,
+        Command::Schema(args) => commands::schema::run(args, host, global).await,
+    }
+}
+
+/// Help and version go to standard output, complaints to standard error.
+fn usage(host: &Host, error: &clap::Error) -> u8 {
+    let to_stdout = !error.use_stderr();
+    let colour = if to_stdout { host.stdout_has_colour() } else { host.stderr_has_colour() };
+    let text = error.render();
+    let text = if colour { text.ansi().to_string() } else { text.to_string() };
+    if to_stdout {
+        drop(host.out(&text));
+    } else {
+        host.err(&text);
+    }
+    u8::try_from(error.exit_code()).unwrap_or(2)
+}
+
+/// The first Ctrl-C (or SIGTERM) asks running steps to end, the second ends the
+/// process.
+fn interrupts(host: &Host) {
+    let host = host.clone();
+    tokio::spawn(async move {
+        if asked_to_end().await {
+            host.cancel().cancel();
+        }
+        if asked_to_end().await {
+            leave(130);
+        }
+    });
+}
+
+#[cfg(unix)]
+async fn asked_to_end() -> bool {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut int), Ok(mut term), Ok(mut hup)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+        signal(SignalKind::hangup()),
+    ) else {
+        return false;
+    };
+    tokio::select! {
+        _ = int.recv() => {}
+        _ = term.recv() => {}
+        _ = hup.recv() => {}
+    }
+    true
+}
+
+#[cfg(not(unix))]
+async fn asked_to_end() -> bool {
+    tokio::signal::ctrl_c().await.is_ok()
+}
+
+#[expect(clippy::exit, reason = "the second Ctrl-C ends the process whatever it does")]
+fn leave(code: i32) {
+    // The display may have hidden the cursor, and a session may have made the terminal raw.
+    drop(crossterm::terminal::disable_raw_mode());
+    std::process::exit(code);
+}
+
+/// Reports that the process cannot even begin.
+#[expect(clippy::print_stderr, reason = "there is no host yet to print through")]
+pub fn no_folder(error: &std::io::Error) -> ExitCode {
+    eprintln!("error: fleet cannot begin: {error}");
+    ExitCode::from(4)
+}

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::registry::Registry;
+
 /// What a command may know of the computer and terminal it runs on.
 #[derive(Clone)]
 pub struct Host {
@@ -16,6 +18,7 @@ pub struct Host {
     stdout: Stream,
     stderr: Stream,
     cancel: CancellationToken,
+    registry: Registry,
 }
 
 #[derive(Clone)]
@@ -65,6 +68,7 @@ impl Host {
             stdout: Stream::Stdout,
             stderr: Stream::Stderr,
             cancel: CancellationToken::new(),
+            registry: Registry::BuiltIn,
         })
     }
 
@@ -76,6 +80,7 @@ impl Host {
             stdout: Stream::Captured(Arc::default()),
             stderr: Stream::Captured(Arc::default()),
             cancel: CancellationToken::new(),
+            registry: Registry::BuiltIn,
         }
     }
 
@@ -174,6 +179,18 @@ impl Host {
     /// about a failure to complain.
     pub fn err(&self, text: &str) {
         drop(self.stderr.write(text.as_bytes()));
+    }
+
+    /// The same process with other drivers.
+    #[must_use]
+    pub fn with_registry(mut self, registry: Registry) -> Self {
+        self.registry = registry;
+        self
+    }
+
+    /// Where drivers come from.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// Cancelled by the first Ctrl-C.

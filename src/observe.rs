@@ -1,1 +1,170 @@
-//! To be written.
+//! What is: drivers and engines, asked in parallel and freshly. Not reaching
+//! something is a value, not an error.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use fleet_driver::{Cx, Error, Power, Result, Sighting};
+use futures::future::join_all;
+
+use crate::commands::Session;
+use crate::config::Spec;
+use crate::engine::{Engine, EngineFacts, NodeFacts, SwarmState};
+use crate::pki::Pki;
+
+/// All that was seen in one look.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// Every machine that the file names or the records know.
+    pub machines: BTreeMap<String, Seen>,
+    /// Machines with the fleet's mark that the file does not name, by driver.
+    pub strays: BTreeMap<String, String>,
+    /// The swarm's nodes, as a manager sees them; `None` if no manager answered.
+    pub nodes: Option<Vec<NodeFacts>>,
+}
+
+/// One machine as it was seen.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// What the driver sees; `None` if it does not exist.
+    pub sighting: Option<Sighting>,
+    /// What its engine says.
+    pub engine: EngineSeen,
+}
+
+/// What an engine says of itself.
+#[derive(Debug, Clone)]
+pub enum EngineSeen {
+    /// The machine does not run, or no engine is wanted.
+    NotAsked,
+    /// It does not answer, or not to our certificate; says why.
+    Silent(String),
+    /// It answers over mutual TLS.
+    Answers(EngineFacts),
+}
+
+impl Seen {
+    /// Whether the machine runs.
+    pub fn running(&self) -> bool {
+        self.sighting.as_ref().is_some_and(|s| s.power == Power::Running)
+    }
+
+    /// What the engine said, if it did.
+    pub fn facts(&self) -> Option<&EngineFacts> {
+        match &self.engine {
+            EngineSeen::Answers(facts) => Some(facts),
+            EngineSeen::NotAsked | EngineSeen::Silent(_) => None,
+        }
+    }
+}
+
+/// How long a machine's driver and its engine may each take to answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience(pub Duration);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(Duration::from_secs(10))
+    }
+}
+
+/// Looks at the machines of `specs` at once.
+///
+/// # Errors
+/// A driver that cannot say whether a machine exists; an engine that does not
+/// answer is not an error.
+pub async fn observe(session: &Session, specs: &[Spec], patience: Patience) -> Result<Observed> {
+    let pki = Pki::load(&session.dir().join("certs")).ok();
+    let cx = session.cx();
+    let looks = specs.iter().map(|spec| look(session, spec, pki.as_ref(), &cx, patience));
+    let mut observed = Observed::default();
+    for (spec, seen) in specs.iter().zip(join_all(looks).await) {
+        observed.machines.insert(spec.name.clone(), seen?);
+    }
+    observed.strays = strays(session, &cx.within(patience.0)).await?;
+    if let Some(pki) = &pki {
+        observed.nodes = nodes(&observed, pki, &cx, patience).await;
+    }
+    Ok(observed)
+}
+
+async fn look(
+    session: &Session,
+    spec: &Spec,
+    pki: Option<&Pki>,
+    cx: &Cx,
+    patience: Patience,
+) -> Result<Seen> {
+    let driver = session.driver(&spec.name)?;
+    let sighting = within(cx, patience, driver.inspect(&session.id(&spec.name), cx))
+        .await
+        .map_err(|e| e.with("machine", &spec.name))?;
+    let address = sighting.as_ref().filter(|s| s.power == Power::Running).and_then(|s| s.engine);
+    let engine = match (address, pki) {
+        (None, _) | (_, None) => EngineSeen::NotAsked,
+        (Some(address), Some(pki)) => {
+            let asked = async { Engine::new(address, pki)?.facts(cx).await };
+            match within(cx, patience, asked).await {
+                Ok(facts) => EngineSeen::Answers(facts),
+                Err(error) => EngineSeen::Silent(error.to_string()),
+            }
+        }
+    };
+    Ok(Seen { sighting, engine })
+}
+
+/// Waits for an answer no longer than the patience lasts.
+async fn within<T>(
+    cx: &Cx,
+    patience: Patience,
+    answer: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::select! {
+        biased;
+        () = cx.cancelled().cancelled() => Err(Error::interrupted()),
+        answer = tokio::time::timeout(patience.0, answer) => answer.unwrap_or_else(|_| {
+            Err(Error::busy(format!("no answer within {} s", patience.0.as_secs())))
+        }),
+    }
+}
+
+/// Asks the drivers in use for machines with our mark that the file does not name.
+async fn strays(session: &Session, cx: &Cx) -> Result<BTreeMap<String, String>> {
+    let mut drivers: BTreeSet<&str> =
+        session.fleet.machines.iter().map(|spec| spec.driver.as_str()).collect();
+    drivers.extend(session.store.records().values().map(|record| record.driver.as_str()));
+    let id = session.store.fleet_id(&session.fleet.name);
+    let mut strays = BTreeMap::new();
+    for name in drivers {
+        let driver = session.host.registry().driver(name, &session.host)?;
+        for machine in driver.list(&id, cx).await? {
+            if session.spec(machine.machine()).is_err() {
+                strays.insert(machine.machine().to_owned(), name.to_owned());
+            }
+        }
+    }
+    Ok(strays)
+}
+
+/// Asks the first manager that answers for the swarm's nodes.
+async fn nodes(
+    observed: &Observed,
+    pki: &Pki,
+    cx: &Cx,
+    patience: Patience,
+) -> Option<Vec<NodeFacts>> {
+    for seen in observed.machines.values() {
+        let manages = seen
+            .facts()
+            .is_some_and(|f| f.swarm.manager && f.swarm.state == SwarmState::Active);
+        let Some(address) = seen.sighting.as_ref().and_then(|s| s.engine) else { continue };
+        if !manages {
+            continue;
+        }
+        let asked = async { Engine::new(address, pki)?.nodes(cx).await };
+        if let Ok(nodes) = within(cx, patience, asked).await {
+            return Some(nodes);
+        }
+    }
+    None
+}

@@ -1,1 +1,272 @@
-//! To be written.
+//! One file a subcommand: its arguments, its help, and one short function. What
+//! they share is here: the session, and how a failure is shown.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fleet_driver::event::Reporter;
+use fleet_driver::{Cx, Driver, Error, MachineId, Result, Sighting};
+
+pub use crate::cli::Global;
+use crate::config::{Colour, Fleet, Invalid, Spec};
+use crate::host::Host;
+use crate::report;
+use crate::state::{Lock, Store};
+
+pub mod active;
+pub mod config;
+pub mod console;
+pub mod down;
+pub mod env;
+mod flow;
+pub mod image;
+pub mod init;
+pub mod inspect;
+pub mod ip;
+pub mod logs;
+pub mod ls;
+pub mod plan;
+pub mod restart;
+pub mod schema;
+pub mod ssh;
+pub mod start;
+pub mod status;
+pub mod stop;
+pub mod up;
+pub mod url;
+pub mod validate;
+
+/// How a command ends: an exit code, or a failure that [`complain`] renders.
+pub type Exit = Result<u8, Failure>;
+
+/// Why a command could not do its work.
+#[derive(Debug)]
+pub enum Failure {
+    /// Something failed.
+    Error(Error),
+    /// `machines.toml` is not valid.
+    Config(Invalid),
+    /// Nobody reads standard output any more; not worth a word.
+    BrokenPipe,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Invalid> for Failure {
+    fn from(invalid: Invalid) -> Self {
+        Self::Config(invalid)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            Self::BrokenPipe
+        } else {
+            Self::Error(Error::host("could not write to standard output").because(error))
+        }
+    }
+}
+
+/// A loaded fleet and its records: what most commands begin with.
+#[derive(Clone)]
+pub struct Session {
+    /// The process.
+    pub host: Host,
+    /// The global flags.
+    pub global: Global,
+    /// What `machines.toml` asks for.
+    pub fleet: Fleet,
+    /// What fleet wrote down.
+    pub store: Store,
+}
+
+impl Session {
+    /// Finds `machines.toml`, loads it and reads the records; takes no lock.
+    ///
+    /// # Errors
+    /// The file is missing or wrong, or the records are damaged.
+    pub fn open(host: &Host, global: &Global) -> Result<Self, Failure> {
+        let file = file(host, global)?;
+        let home = file.parent().unwrap_or(Path::new("/"));
+        let store = Store::open(home)?;
+        let fleet = Fleet::load(&file, &store.addresses())?;
+        Ok(Self { host: host.clone(), global: global.clone(), fleet, store })
+    }
+
+    /// Takes the lock that whoever changes anything must hold, and looks again at the
+    /// records under it.
+    ///
+    /// # Errors
+    /// `Conflict` with the holder if it is taken.
+    pub fn lock(&mut self, command: &str) -> Result<Lock, Failure> {
+        let lock = self.store.lock(command)?;
+        self.fleet = Fleet::load(&self.fleet.file, &self.store.addresses())?;
+        Ok(lock)
+    }
+
+    /// Reads the file and the records again.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn refresh(&mut self) -> Result<(), Failure> {
+        self.store = Store::open(self.fleet.file.parent().unwrap_or(Path::new("/")))?;
+        self.fleet = Fleet::load(&self.fleet.file, &self.store.addresses())?;
+        Ok(())
+    }
+
+    /// Shows what is odd about the file, though valid.
+    pub fn warn(&self) {
+        if !self.global.quiet && !self.global.json && !self.fleet.warnings.is_empty() {
+            let colour = Colour::when(self.host.stderr_has_colour());
+            self.host.err(&crate::config::render_all(&self.fleet.warnings, colour));
+        }
+    }
+
+    /// The machine of that name.
+    ///
+    /// # Errors
+    /// `NotFound`, with the name that may have been meant.
+    pub fn spec(&self, name: &str) -> Result<&Spec> {
+        self.fleet.machines.iter().find(|spec| spec.name == name).ok_or_else(|| {
+            let names: Vec<&str> = self.fleet.machines.iter().map(|s| s.name.as_str()).collect();
+            unknown_machine(name, &names)
+        })
+    }
+
+    /// The machines of these names, each once, in the order of the file; all of them if none is named.
+    ///
+    /// # Errors
+    /// `NotFound` for the first unknown name.
+    pub fn select(&self, names: &[String]) -> Result<Vec<Spec>> {
+        for name in names {
+            self.spec(name)?;
+        }
+        let wanted = |spec: &&Spec| names.is_empty() || names.contains(&spec.name);
+        Ok(self.fleet.machines.iter().filter(wanted).cloned().collect())
+    }
+
+    /// The one machine meant: the named one, else the only one, else the first
+    /// manager.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown name, `Usage` where it is not clear which is meant.
+    pub fn one(&self, name: Option<&str>) -> Result<&Spec> {
+        match (name, self.fleet.machines.as_slice()) {
+            (Some(name), _) => self.spec(name),
+            (None, [only]) => Ok(only),
+            (None, all) => {
+                let names: Vec<&str> = all.iter().map(|s| s.name.as_str()).collect();
+                Err(Error::usage("which machine?").hint(format!("name one of {}", names.join(", "))))
+            }
+        }
+    }
+
+    /// The id of a machine.
+    pub fn id(&self, name: &str) -> MachineId {
+        self.store.machine_id(&self.fleet.name, name)
+    }
+
+    /// A context for drivers that nobody listens to.
+    pub fn cx(&self) -> Cx {
+        self.cx_with(Reporter::silent())
+    }
+
+    /// A context for drivers whose events go to `reporter`.
+    pub fn cx_with(&self, reporter: Reporter) -> Cx {
+        Cx::new(self.store.scratch(), reporter, self.host.cancel().clone())
+    }
+
+    /// The driver of a machine.
+    ///
+    /// # Errors
+    /// `Host` if this build does not have it.
+    pub fn driver(&self, name: &str) -> Result<Arc<dyn Driver>> {
+        let driver = match self.store.record(name) {
+            Some(record) => &record.driver,
+            None => &self.spec(name)?.driver,
+        };
+        self.host.registry().driver(driver, &self.host)
+    }
+
+    /// What the driver sees of a machine right now.
+    ///
+    /// # Errors
+    /// `NotFound` if the file does not name it or it does not exist yet.
+    pub async fn sighting(&self, name: &str) -> Result<Sighting> {
+        self.spec(name)?;
+        let cx = self.cx().within(std::time::Duration::from_secs(10));
+        self.driver(name)?.inspect(&self.id(name), &cx).await?.ok_or_else(|| {
+            Error::not_found(format!("`{name}` does not exist yet")).hint("create it: `fleet up`")
+        })
+    }
+
+    /// The folder `.fleet`.
+    pub fn dir(&self) -> &Path {
+        self.store.dir()
+    }
+}
+
+/// An unknown machine's error, with the name that may have been meant.
+pub fn unknown_machine(name: &str, names: &[&str]) -> Error {
+    let error = Error::not_found(format!("there is no machine `{name}` in the file"));
+    let close = names
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(name, known), *known))
+        .min()
+        .filter(|(distance, known)| *distance <= 1 + known.len() / 4);
+    match close {
+        Some((_, known)) => error.hint(format!("did you mean `{known}`?")),
+        None => error.hint(format!("its machines are {}", names.join(", "))),
+    }
+}
+
+/// The `machines.toml` meant: the one of `--file`, else the nearest one upwards.
+fn file(host: &Host, global: &Global) -> Result<PathBuf> {
+    if let Some(path) = &global.file {
+        return Ok(host.cwd().join(path));
+    }
+    crate::config::find(host.cwd()).ok_or_else(|| {
+        Error::not_found("there is no `machines.toml` here or in a folder above")
+            .with("folder", host.cwd().display())
+            .hint("write one to start from: `fleet init`")
+    })
+}
+
+/// Shows a failure and gives its exit code: the one place where errors are printed.
+pub fn complain(host: &Host, global: &Global, failure: &Failure) -> u8 {
+    match failure {
+        Failure::BrokenPipe => 0,
+        Failure::Error(error) => {
+            if global.json {
+                drop(host.out(&format!("{}\n", report::error::json(error))));
+            } else {
+                host.err(&report::error::render(error, None, host.stderr_has_colour()));
+            }
+            error.kind().exit_code()
+        }
+        Failure::Config(invalid) => {
+            if global.json {
+                drop(host.out(&format!("{}\n", invalid.to_json())));
+            } else {
+                host.err(&invalid.render(Colour::when(host.stderr_has_colour())));
+            }
+            fleet_driver::ErrorKind::Config.exit_code()
+        }
+    }
+}
+
+/// Prints a result as JSON, indented where a person looks at it.
+pub fn print_json(host: &Host, value: &serde_json::Value) -> Result<(), Failure> {
+    let text = if host.stdout_is_terminal() {
+        serde_json::to_string_pretty(value)
+    } else {
+        serde_json::to_string(value)
+    }
+    .map_err(|e| Error::bug("a result cannot be written as JSON").because(e))?;
+    Ok(host.out(&format!("{text}\n"))?)
+}

@@ -3,12 +3,38 @@
 //! [`Fleet::load`] is the whole interface; after it there are no optional fields to
 //! think about.
 
+mod address;
+mod check;
+mod diagnose;
+mod engine;
+mod expand;
+mod image;
+mod load;
+mod name;
+mod network;
+mod ports;
+mod raw;
+mod schema;
+mod shape;
+mod size;
+mod suggest;
+mod swarm;
+#[cfg(test)]
+mod tests;
+mod texts;
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
+pub use diagnose::{Colour, Invalid, Problem, render_all};
 use fleet_driver::Forward;
+pub use load::find;
+pub use schema::json_schema;
 use serde::{Deserialize, Serialize};
+
+/// The name of the file that describes a fleet.
+pub const FILE_NAME: &str = "machines.toml";
 
 /// All machines of one `machines.toml`, resolved and validated.
 #[derive(Debug, Clone)]
@@ -23,6 +49,8 @@ pub struct Fleet {
     pub swarm: Option<Swarm>,
     /// The machines, in the order of the file, counts expanded.
     pub machines: Vec<Spec>,
+    /// What works, but not as one would like.
+    pub warnings: Vec<Problem>,
 }
 
 /// The network that the machines of a fleet share.

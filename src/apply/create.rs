@@ -1,0 +1,123 @@
+//! Defining a machine, with its identity, and removing it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fleet_driver::event::Outcome;
+use fleet_driver::{Error, Result, VmSpec};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{Ground, Machine, Stopped, engine};
+use crate::config::Spec;
+use crate::guest::keys::KeyPair;
+use crate::guest::seed::{self, HostKey, SeedInput};
+use crate::state::{Record, private_dir};
+
+/// Where the guest's private host key waits until the guest has it.
+fn host_key_file(ground: &Ground, machine: &str) -> PathBuf {
+    ground.store().dir().join("ssh").join(format!("{machine}.hostkey"))
+}
+
+/// Writes down the intent, makes the seed and defines the machine.
+pub(super) async fn create(
+    ground: &Ground,
+    machine: &mut Machine,
+    limit: Duration,
+) -> Result<Outcome, Stopped> {
+    let spec = ground
+        .spec(&machine.name)
+        .ok_or_else(|| Error::bug(format!("`{}` is not in the file", machine.name)))?;
+    let image = ground
+        .images
+        .get(&spec.image)
+        .ok_or_else(|| Error::bug("the plan does not name the image"))?;
+    let path = host_key_file(ground, &machine.name);
+    private_dir(path.parent().unwrap_or(&path))?;
+    // Kept on disk until the guest has it: an interrupted `create` goes on with the
+    // key that may be in the seed already.
+    let host_key = KeyPair::load_or_create(&path)?;
+    ground.store().put(
+        &ground.fleet.name,
+        &machine.name,
+        Record {
+            driver: spec.driver.clone(),
+            address: spec.address,
+            image_sha256: image.sha256.clone(),
+            user: spec.user.clone(),
+            host_key: host_key.public.clone(),
+            created: OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
+            settled: false,
+        },
+    )?;
+    let mut vm = vm_spec(&ground.fleet, spec, image);
+    let hosts: Vec<_> =
+        ground.fleet.machines.iter().map(|m| (m.address, m.name.clone())).collect();
+    let secured = engine::first_boot(ground, spec)?;
+    let (files, early) = secured.map_or_else(Default::default, |first| {
+        (first.files, vec![first.early])
+    });
+    vm.seed = seed::seed(&SeedInput {
+        // A machine made again must not be taken for the one before.
+        instance: format!("{}-{}", machine.id.uuid(), OffsetDateTime::now_utc().unix_timestamp()),
+        hostname: &machine.name,
+        user: &spec.user,
+        authorized_key: &ground.key()?.public,
+        host_key: HostKey { public: &host_key.public, private: &host_key.private },
+        outside_mac: machine.id.mac(0),
+        lab_mac: machine.id.mac(1),
+        lab: &vm.lab,
+        hosts: &hosts,
+        files,
+        early,
+    })?;
+    machine.driver.create(&machine.id, &vm, &machine.cx.within(limit)).await?;
+    Ok(Outcome::Done)
+}
+
+/// What the driver is asked for, without the seed.
+pub(crate) fn vm_spec(
+    fleet: &crate::config::Fleet,
+    spec: &Spec,
+    image: &fleet_driver::ImageFile,
+) -> VmSpec {
+    VmSpec {
+        cpus: spec.cpus,
+        memory_mib: spec.memory_mib,
+        disk_mib: spec.disk_mib,
+        image: image.clone(),
+        lab: fleet_driver::LabNic { address: spec.address, prefix: fleet.network.prefix },
+        internet: fleet.network.internet,
+        forwards: spec.ports.clone(),
+        seed: Vec::new(),
+        options: spec.options.clone(),
+    }
+}
+
+/// Removes the machine, then what fleet wrote down about it.
+pub(super) async fn destroy(
+    ground: &Ground,
+    machine: &mut Machine,
+    limit: Duration,
+) -> Result<Outcome, Stopped> {
+    machine.driver.destroy(&machine.id, &machine.cx.within(limit)).await?;
+    drop_host_key(ground, &machine.name)?;
+    ground.store().forget(&machine.name)?;
+    Ok(Outcome::Done)
+}
+
+/// Removes the guest's private host key from this host.
+pub(super) fn drop_host_key(ground: &Ground, machine: &str) -> Result<()> {
+    let path = host_key_file(ground, machine);
+    for path in [path.with_extension("hostkey.pub"), path] {
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::host("could not remove a host key")
+                    .with("file", path.display())
+                    .because(e));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

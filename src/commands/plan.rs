@@ -1,0 +1,38 @@
+//! `fleet plan`: what `up` would do, and why.
+
+use std::collections::BTreeSet;
+
+use super::{Exit, Global, Session, flow};
+use crate::host::Host;
+use crate::pki::Pki;
+use crate::plan::{Intent, explain};
+
+/// Show what `up` would do
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Machines to plan for; all of the file if none is named
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Exit with 2 if there is anything to do
+    #[arg(long)]
+    exit_code: bool,
+}
+
+/// Runs `fleet plan`.
+pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
+    let session = Session::open(host, global)?;
+    session.warn();
+    let specs = session.select(&args.names)?;
+    let names: BTreeSet<String> = specs.iter().map(|s| s.name.clone()).collect();
+    let pki = Pki::load(&session.dir().join("certs")).ok();
+    let (plan, _) = flow::plan(&session, pki.as_ref(), &specs, &Intent::Up(names)).await?;
+    if global.json {
+        super::print_json(host, &explain::to_json(&plan))?;
+    } else if plan.lanes.is_empty() {
+        host.out(&format!("Nothing to do: {}.\n", explain::as_asked(&specs)))?;
+        flow::notes(&session, &plan);
+    } else {
+        host.out(&explain::full(&plan))?;
+    }
+    Ok(if args.exit_code && !plan.lanes.is_empty() { 2 } else { 0 })
+}

@@ -1,0 +1,152 @@
+//! A plan in words.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::{Lane, Plan, Planned, Step};
+use crate::config::{Role, Spec};
+
+/// The plan in a line a machine, as `up` shows it before it begins.
+pub fn brief(plan: &Plan) -> String {
+    let mut text = String::new();
+    for image in &plan.images {
+        let _ = writeln!(text, "image {}: get it first", image_name(image));
+    }
+    let width = plan.lanes.iter().map(|lane| lane.machine.len()).max().unwrap_or(0);
+    for lane in &plan.lanes {
+        let why = lane.steps.iter().map(|p| p.why.as_str()).find(|why| !why.is_empty());
+        let steps = headline(lane);
+        match why {
+            Some(why) => {
+                let _ = writeln!(text, "{:width$}  {steps} ({why})", lane.machine);
+            }
+            None => {
+                let _ = writeln!(text, "{:width$}  {steps}", lane.machine);
+            }
+        }
+    }
+    text
+}
+
+/// The plan step by step with the reason of each, as `fleet plan` shows it.
+pub fn full(plan: &Plan) -> String {
+    let mut text = String::new();
+    for image in &plan.images {
+        let _ = writeln!(text, "image {}\n  get it: it is not on this host", image_name(image));
+    }
+    for lane in &plan.lanes {
+        let _ = writeln!(text, "{}", lane.machine);
+        for Planned { step, why } in &lane.steps {
+            let sentence = words(step);
+            if why.is_empty() {
+                let _ = writeln!(text, "  {sentence}");
+            } else {
+                let _ = writeln!(text, "  {sentence}: {why}");
+            }
+        }
+    }
+    for note in &plan.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    let (machines, steps) = (plan.lanes.len(), plan.lanes.iter().map(|l| l.steps.len()).sum());
+    let _ = writeln!(text, "{} on {}.", count(steps, "step"), count(machines, "machine"));
+    text
+}
+
+/// The plan for programs.
+pub fn to_json(plan: &Plan) -> Value {
+    let step = |planned: &Planned| {
+        let mut step = json!({ "step": planned.step.id(), "why": planned.why });
+        if let Step::JoinSwarm(role) = &planned.step {
+            step["role"] = json!(role);
+        }
+        step
+    };
+    let lane = |lane: &Lane| {
+        let steps: Vec<Value> = lane.steps.iter().map(step).collect();
+        json!({ "machine": lane.machine, "steps": steps })
+    };
+    json!({
+        "v": 1,
+        "changes": !plan.lanes.is_empty(),
+        "images": plan.images,
+        "machines": plan.lanes.iter().map(lane).collect::<Vec<_>>(),
+        "notes": plan.notes,
+    })
+}
+
+/// What a fleet is that needs nothing, such as `3 machines run as the file says`.
+pub fn as_asked(specs: &[Spec]) -> String {
+    match specs {
+        [one] => format!("`{}` runs as the file says", one.name),
+        many => format!("{} machines run as the file says", many.len()),
+    }
+}
+
+fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+fn image_name(image: &crate::config::ImageRef) -> String {
+    use crate::config::ImageRef::{Name, Path, Url};
+    match image {
+        Name(name) => name.clone(),
+        Path(path) => path.display().to_string(),
+        Url { url, .. } => url.clone(),
+    }
+}
+
+/// The steps worth naming in one line.
+fn headline(lane: &Lane) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for Planned { step, .. } in &lane.steps {
+        let part = match step {
+            Step::Create => "create",
+            Step::Start => "start",
+            Step::ConfigureEngine => "secure the engine",
+            Step::InitSwarm => "initialise the swarm",
+            Step::JoinSwarm(Role::Manager) => "join as manager",
+            Step::JoinSwarm(Role::Worker) => "join as worker",
+            Step::UpdateNode if parts.is_empty() => "update the node",
+            Step::WaitReady if parts.is_empty() => "wait for the node",
+            Step::Unseed if parts.is_empty() => "finish the first boot",
+            Step::WaitEngine if parts == ["start"] => "wait for the engine",
+            Step::Drain => "drain",
+            Step::LeaveSwarm => "leave the swarm",
+            Step::Stop => "stop",
+            Step::Destroy => "destroy",
+            Step::Connect
+            | Step::InstallEngine
+            | Step::WaitEngine
+            | Step::UpdateNode
+            | Step::WaitReady
+            | Step::Unseed
+            | Step::RemoveNode => continue,
+        };
+        parts.push(part);
+    }
+    parts.join(", ")
+}
+
+fn words(step: &Step) -> &'static str {
+    match step {
+        Step::Create => "create the machine",
+        Step::Start => "start it",
+        Step::Connect => "wait until it answers by SSH with its pinned host key",
+        Step::InstallEngine => "install the engine where it is missing",
+        Step::ConfigureEngine => "write the engine's settings and certificates where they differ",
+        Step::WaitEngine => "wait until the engine answers over mutual TLS",
+        Step::InitSwarm => "initialise the swarm",
+        Step::JoinSwarm(Role::Manager) => "join the swarm as a manager",
+        Step::JoinSwarm(Role::Worker) => "join the swarm as a worker",
+        Step::UpdateNode => "set role, labels and availability of its node",
+        Step::WaitReady => "wait until its node is ready",
+        Step::Unseed => "take the first-boot seed away",
+        Step::Drain => "drain its node",
+        Step::LeaveSwarm => "leave the swarm",
+        Step::RemoveNode => "remove its node from the swarm",
+        Step::Stop => "shut it down",
+        Step::Destroy => "destroy the machine and its disk",
+    }
+}
