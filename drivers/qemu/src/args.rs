@@ -17,6 +17,10 @@ pub(crate) const SEED_NODE: &str = "seed-file";
 /// The CD drive that holds the seed.
 pub(crate) const SEED_DRIVE: &str = "seed";
 
+/// System calls that QEMU gives up. It cannot give up `spawn` and `elevateprivileges`,
+/// since it becomes a daemon only after the filter is in place.
+const SANDBOX: &str = "on,obsolete=deny,resourcecontrol=deny";
+
 /// What a start decides beyond the machine's description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Start {
@@ -57,8 +61,7 @@ pub(crate) fn words(machine: &Machine, start: Start) -> Result<Vec<String>> {
 
     say(&["-nodefaults", "-no-user-config", "-display", "none", "-daemonize", "-pidfile", PID]);
     if start.sandbox == Sandbox::On {
-        let deny = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
-        say(&["-sandbox", deny]);
+        say(&["-sandbox", SANDBOX]);
     }
     say(&["-name", &format!("guest={id}"), "-uuid", &id.uuid()]);
     say(&["-smbios", &format!("{MARK}{id}")]);

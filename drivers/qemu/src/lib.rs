@@ -121,10 +121,10 @@ impl Qemu {
             machine.agrees_with(spec)?;
             return self.change(id, &folder, *machine, spec, options, process, cx).await;
         }
-        if let Some(process) = process {
+        if process.is_some() {
             let text = "A process of this machine was still running although its disk is gone; \
                         it was ended.";
-            power::cut(process, id, cx, &folder).await?;
+            power::cut(id, &folder, cx).await?;
             cx.reporter().note(Level::Warning, text);
         }
         folder.make()?;
@@ -182,10 +182,10 @@ impl Qemu {
     async fn start_one(&self, id: &MachineId, cx: &Cx) -> Result<()> {
         let folder = Folder::new(id, cx);
         let mut machine = folder.machine()?;
-        if let Some(process) = Process::of(id, &folder) {
-            match power::resume(&folder, cx).await {
+        if Process::of(id, &folder).is_some() {
+            match power::go_on(id, &folder, cx).await {
                 // It was on its way out.
-                Err(_) if !process.is(id) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
                 other => return other,
             }
         }
@@ -277,19 +277,19 @@ impl Qemu {
 
     async fn stop_one(&self, id: &MachineId, how: Stop, cx: &Cx) -> Result<()> {
         let folder = Folder::new(id, cx);
-        let process = Process::of(id, &folder);
-        match (process, how) {
-            (None, _) => folder.machine().map(drop),
-            (Some(process), Stop::Soft) => {
-                folder.machine()?;
-                power::press(process, id, &folder, cx).await
+        let known = folder.machine().map(drop);
+        match how {
+            Stop::Soft => {
+                known?;
+                power::press(id, &folder, cx).await?;
             }
-            (Some(process), Stop::Hard) => {
-                power::cut(process, id, cx, &folder).await?;
-                folder.machine()?;
-                folder.tidy()
+            // A process is ended even if its folder is gone.
+            Stop::Hard => {
+                power::cut(id, &folder, cx).await?;
+                known?;
             }
         }
+        folder.tidy()
     }
 
     async fn unseed_one(&self, id: &MachineId, cx: &Cx) -> Result<()> {
@@ -304,9 +304,7 @@ impl Qemu {
     async fn destroy_one(&self, id: &MachineId, cx: &Cx) -> Result<()> {
         let folder = Folder::new(id, cx);
         // The process first: without its folder it would be harder to find.
-        if let Some(process) = Process::of(id, &folder) {
-            power::cut(process, id, cx, &folder).await?;
-        }
+        power::cut(id, &folder, cx).await?;
         folder.remove()
     }
 }

@@ -5,12 +5,13 @@ use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fleet_driver::{Error, MachineId, Protocol, Result};
 
 use crate::machine::{Machine, Ports};
 use crate::options::Options;
+use crate::process;
 
 /// Where automatic ports come from: below the ports that the kernel gives to
 /// outgoing connections, which could take one at any time.
@@ -103,11 +104,12 @@ pub(crate) fn holder(port: u16) -> Option<String> {
         open.filter_map(|fd| fs::read_link(fd.path()).ok())
             .any(|target| inodes.iter().any(|inode| Path::new(inode) == target))
     };
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes.map(|entry| entry.path()).find(|path| !inodes.is_empty() && has_it(path)).map(|path| {
-        let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
-        let pid = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        format!("{} (process {pid})", name.trim())
+    if inodes.is_empty() {
+        return None;
+    }
+    process::pids().map(|pid| (pid, PathBuf::from(format!("/proc/{pid}")))).find_map(|(pid, path)| {
+        let name = has_it(&path).then(|| fs::read_to_string(path.join("comm")));
+        Some(format!("{} (process {pid})", name?.unwrap_or_default().trim()))
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use fleet_driver::run::{Cmd, tail};
 use fleet_driver::wait::{pause_for, until};
 use fleet_driver::{Cx, Error, ErrorKind, MachineId, Power, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::args::{self, Start};
 use crate::emulator::PROGRAM;
@@ -16,6 +16,8 @@ use crate::qmp::Qmp;
 
 /// Starting takes a second; with a host under load and much memory to lock, more.
 const START: Duration = Duration::from_secs(60);
+/// How long a QEMU that runs may keep silent before it counts as stuck.
+const ANSWER: Duration = Duration::from_secs(30);
 /// A guest that is still booting ignores the button, so it is pressed again.
 const PRESS_EVERY: Duration = Duration::from_secs(4);
 /// How long QEMU has to end by itself when told to, and when killed.
@@ -55,11 +57,23 @@ async fn status(folder: &Folder, cx: &Cx) -> Result<String> {
     Ok(answer["status"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Lets a machine that is paused, or that waits for space on a disk, go on.
+/// Lets a machine that has a process run: one that is paused, that waits for space on
+/// a disk, or whose start was interrupted.
 ///
 /// # Errors
-/// `Driver` if it cannot.
-pub(crate) async fn resume(folder: &Folder, cx: &Cx) -> Result<()> {
+/// `NotFound` if its process has gone meanwhile, `Driver` if it cannot go on.
+pub(crate) async fn go_on(id: &MachineId, folder: &Folder, cx: &Cx) -> Result<()> {
+    let cx = &cx.within(ANSWER.min(cx.left()));
+    let attempt = || async {
+        match resume(folder, cx).await {
+            Err(_) if Process::of(id, folder).is_none() => Err(Error::not_found("it has ended")),
+            other => other,
+        }
+    };
+    until(cx, "QEMU's control socket", "`fleet restart` the machine", attempt).await
+}
+
+async fn resume(folder: &Folder, cx: &Cx) -> Result<()> {
     let mut qmp = Qmp::connect(folder.path(), cx).await?;
     let answer = qmp.execute("query-status", json!({})).await?;
     match answer["status"].as_str().unwrap_or_default() {
@@ -110,9 +124,9 @@ pub(crate) async fn spawn(
 ///
 /// # Errors
 /// `Busy` if it still runs at the deadline.
-pub(crate) async fn press(process: Process, id: &MachineId, folder: &Folder, cx: &Cx) -> Result<()> {
+pub(crate) async fn press(id: &MachineId, folder: &Folder, cx: &Cx) -> Result<()> {
     let mut next = Instant::now();
-    while process.is(id) {
+    while Process::of(id, folder).is_some() {
         cx.go_on()?;
         if cx.left().is_zero() {
             return Err(Error::busy("the guest did not shut down in time")
@@ -120,35 +134,49 @@ pub(crate) async fn press(process: Process, id: &MachineId, folder: &Folder, cx:
         }
         if Instant::now() >= next {
             match press_once(folder, cx).await {
-                // It may have gone just now, or be busy; the loop will see.
                 Err(e) if e.kind() == ErrorKind::Interrupted => return Err(e),
-                Ok(_) | Err(_) => next = Instant::now() + PRESS_EVERY,
+                // It may have gone just now, or be busy; the loop will see.
+                Ok(()) | Err(_) => next = Instant::now() + PRESS_EVERY,
             }
         }
         pause_for(cx, Duration::from_millis(100)).await?;
     }
-    folder.tidy()
+    Ok(())
 }
 
-async fn press_once(folder: &Folder, cx: &Cx) -> Result<Value> {
+async fn press_once(folder: &Folder, cx: &Cx) -> Result<()> {
     // A paused guest does not feel the button.
     resume(folder, cx).await?;
     let mut qmp = Qmp::connect(folder.path(), cx).await?;
-    qmp.execute("system_powerdown", json!({})).await
+    qmp.execute("system_powerdown", json!({})).await.map(drop)
 }
 
 /// Ends the process at once: by its own hand, or else by a signal.
 ///
 /// # Errors
 /// `Driver` if it cannot be ended.
-pub(crate) async fn cut(process: Process, id: &MachineId, cx: &Cx, folder: &Folder) -> Result<()> {
+pub(crate) async fn cut(id: &MachineId, folder: &Folder, cx: &Cx) -> Result<()> {
+    // There are two while QEMU is becoming a daemon; either may be found first.
+    for _ in 0..4 {
+        let Some(process) = Process::of(id, folder) else { return Ok(()) };
+        if end(process, id, folder, cx).await? {
+            continue;
+        }
+        let error = Error::driver("QEMU could not be ended").with("process", process.pid);
+        return Err(error.hint("it may be waiting for a disk that does not answer"));
+    }
+    Err(Error::busy("QEMU is being started by somebody else"))
+}
+
+/// Ends one process; tells whether it has gone.
+async fn end(process: Process, id: &MachineId, folder: &Folder, cx: &Cx) -> Result<bool> {
     let quit = async {
         let mut qmp = Qmp::connect(folder.path(), cx).await?;
         qmp.execute("quit", json!({})).await
     };
     match quit.await {
         Err(e) if e.kind() == ErrorKind::Interrupted => return Err(e),
-        Ok(_) if gone(process, id, QUIT, cx).await? => return Ok(()),
+        Ok(_) if gone(process, id, QUIT, cx).await? => return Ok(true),
         Ok(_) | Err(_) => {}
     }
     // The number may be another program's by now.
@@ -157,10 +185,7 @@ pub(crate) async fn cut(process: Process, id: &MachineId, cx: &Cx, folder: &Fold
         let words = ["-c", "kill -KILL \"$1\"", "sh", &process.pid.to_string()];
         cx.run(&Cmd::new("sh").args(words).any_status().within(KILL)).await?;
     }
-    if gone(process, id, KILL, cx).await? {
-        return Ok(());
-    }
-    Err(Error::driver("QEMU could not be ended").with("process", process.pid))
+    gone(process, id, KILL, cx).await
 }
 
 async fn gone(process: Process, id: &MachineId, time: Duration, cx: &Cx) -> Result<bool> {

@@ -53,7 +53,8 @@ pub(crate) fn running(fleet: &str) -> Vec<MachineId> {
     pids().filter_map(|pid| marked(&words(pid))).filter(|id| id.fleet() == fleet).collect()
 }
 
-fn pids() -> impl Iterator<Item = u32> {
+/// The ids of all processes.
+pub(crate) fn pids() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }

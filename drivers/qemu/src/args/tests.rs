@@ -40,7 +40,7 @@ fn the_whole_line() {
     let (group, port) = segment("lab-1");
     let expected = format!(
         r#"-nodefaults -no-user-config -display none -daemonize -pidfile pid
--sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
+-sandbox on,obsolete=deny,resourcecontrol=deny
 -name guest=lab-1/host1 -uuid {uuid}
 -smbios type=11,value=fleet:lab-1/host1
 -machine q35,graphics=off
