@@ -22,7 +22,9 @@ pub(crate) fn problem(text: &str, error: &Error) -> Problem {
     if let Some(problem) = value(text, &span) {
         return problem;
     }
-    Problem::error(format!("not TOML: {}", error.message())).at(span, "here")
+    Problem::error(format!("not TOML: {}", error.message()))
+        .at(span, "here")
+        .help("a line is `[table]` or `key = value`, and texts stand in quotes")
 }
 
 /// A key or table that is there twice.
