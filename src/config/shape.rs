@@ -223,8 +223,14 @@ fn wrong_type(
         _ if wanted == ["object"] => Some(format!("write it as a table: `[{}]`", path.join("."))),
         _ => example(),
     };
-    Problem::error(format!("`{key}` must be {}", words.join(" or ")))
-        .at(value.span(), format!("this is {found}"))
+    let (message, label) = match value.get_ref() {
+        DeValue::Integer(_) if schema["x-fleet"] == "size" => {
+            (format!("`{key}` needs a unit"), "how many of what?".to_owned())
+        }
+        _ => (format!("`{key}` must be {}", words.join(" or ")), format!("this is {found}")),
+    };
+    Problem::error(message)
+        .at(value.span(), label)
         .maybe_help(help)
 }
 

@@ -11,7 +11,7 @@ use tokio_util::bytes::Bytes;
 
 use super::connect::Fate;
 use super::{Ssh, bounded};
-use crate::guest::terminal::Size;
+use crate::guest::terminal::{FarInput, FarOutput, Size};
 
 /// How long the guest may take to open a channel and start a program.
 const START: Duration = Duration::from_secs(60);
@@ -277,6 +277,26 @@ impl Output {
 
     fn broken(&self) -> Error {
         self.fate.broken(&self.machine)
+    }
+}
+
+impl FarInput for Input {
+    async fn send(&self, bytes: Bytes) -> Result<()> {
+        Self::send(self, bytes).await
+    }
+
+    async fn end(&self) -> Result<()> {
+        Self::end(self).await
+    }
+
+    async fn resize(&self, size: Size) -> Result<()> {
+        Self::resize(self, size).await
+    }
+}
+
+impl FarOutput for Output {
+    async fn next(&mut self) -> Result<Option<Piece>> {
+        Self::next(self).await
     }
 }
 
