@@ -19,7 +19,7 @@ use reqwest::{Client, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 
-use super::digest::{Digests, Hasher, Promise, advanced, of_file};
+use super::digest::{Digests, Promise, advanced, of_file};
 use super::space;
 use super::store::trouble;
 
