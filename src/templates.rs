@@ -45,8 +45,8 @@ pub const ALL: &[(&str, &str)] = table![
 static TERA: LazyLock<Tera> = LazyLock::new(|| {
     let mut tera = Tera::default();
     tera.autoescape_on(vec![".xml"]);
-    for (name, quote) in quote::FILTERS {
-        tera.register_filter(name, |word: String, _: Kwargs, _: &State<'_>| quote(&word));
+    for (name, quote) in quote::FILTERS.iter().copied() {
+        tera.register_filter(name, move |word: String, _: Kwargs, _: &State<'_>| quote(&word));
     }
     tera.add_raw_templates(ALL.iter().copied())
         .expect("a test renders every template");
