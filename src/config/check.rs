@@ -53,8 +53,11 @@ fn forwards(groups: &[Group<'_>], problems: &mut Problems) {
     let mut seen: Vec<(&fleet_driver::Forward, &Spec, Span)> = Vec::new();
     for group in groups {
         let written = group.raw.ports.iter().flatten();
-        if let (Some(at), true) = (written.clone().next(), group.specs.len() > 1) {
-            let port = group.specs[0].ports.first().map_or(0, |forward| forward.host.port());
+        if let [first, _, ..] = group.specs.as_slice() {
+            let (Some(at), Some(forward)) = (written.clone().next(), first.ports.first()) else {
+                continue;
+            };
+            let port = forward.host.port();
             let machines = some(group.specs.len(), "machine");
             problems.push(
                 Problem::error(format!("{machines} cannot share the port {port} of this computer"))

@@ -128,7 +128,7 @@ fn install(at: &At<String>, dir: &Path) -> Result<Install, Problem> {
                 let label = if file.is_dir() { "this is a folder" } else { "there is no such file" };
                 return Err(Problem::error("the install script is missing")
                     .at(at.span(), label)
-                    .help(format!("paths start at {}", dir.display())));
+                    .help("paths start at the folder of this file"));
             }
             Install::Script(file)
         }

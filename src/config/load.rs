@@ -12,9 +12,9 @@ use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
 use super::check::{self, Intact};
-use super::diagnose::{Invalid, Problem, Problems, Source, Span};
+use super::diagnose::{Invalid, Problem, Problems, Source};
 use super::raw::File;
-use super::{FILE_NAME, Fleet, Role, Spec, expand, name, network, schema, shape, swarm};
+use super::{FILE_NAME, Fleet, Role, Spec, expand, name, network, schema, shape, swarm, syntax};
 
 /// Looks for `machines.toml` in `start` and the folders above it.
 pub fn find(start: &Path) -> Option<PathBuf> {
@@ -30,7 +30,7 @@ impl Fleet {
     /// # Errors
     /// [`Invalid`], with everything that is wrong with the file.
     pub fn load(path: &Path, recorded: &BTreeMap<String, Ipv4Addr>) -> Result<Self, Invalid> {
-        let shown = path.display().to_string();
+        let shown = shown(path);
         let bytes = std::fs::read(path).map_err(|error| unreadable(path, &shown, &error))?;
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,
@@ -55,6 +55,13 @@ impl Fleet {
     }
 }
 
+/// A path as messages show it: without the working directory.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let short = here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
+    short.as_deref().filter(|short| !short.as_os_str().is_empty()).unwrap_or(path).display().to_string()
+}
+
 fn read(
     text: String,
     shown: String,
@@ -76,9 +83,9 @@ fn understand(
 ) -> Fleet {
     let (mut table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
-        problems.push(syntax(text, error));
+        problems.push(syntax::problem(text, error));
     }
-    if errors.is_empty() {
+    if errors.iter().all(syntax::leaves_the_rest) {
         shape::check(table.get_mut(), &schema::inline(), problems);
     } else {
         // Half a file would only make for complaints about what seems to be missing.
@@ -122,34 +129,6 @@ fn deserialize(table: Spanned<DeTable<'_>>, problems: &mut Problems) -> File {
             File::default()
         },
     )
-}
-
-fn syntax(text: &str, error: &toml::de::Error) -> Problem {
-    let span = error.span().unwrap_or(text.len()..text.len());
-    let (message, help) = match error.message() {
-        "duplicate key" => {
-            let key = text.get(span.clone()).unwrap_or_default().trim().to_owned();
-            let help = "a key or table can be written once; give it another name, or `count = 2` \
-                        for machines that are alike";
-            (format!("`{key}` is there twice"), Some(help.to_owned()))
-        }
-        other => (format!("not TOML: {other}"), hint(text, &span)),
-    };
-    Problem::error(message).at(span, "here").maybe_help(help)
-}
-
-/// What a line that is not TOML probably lacks.
-fn hint(text: &str, span: &Span) -> Option<String> {
-    let start = text.get(..span.start)?.rfind('\n').map_or(0, |at| at + 1);
-    let line = text.get(start..)?.lines().next()?.trim();
-    let (key, value) = line.split_once('=')?;
-    let (key, value) = (key.trim(), value.split('#').next()?.trim());
-    let bare = |c: char| c.is_ascii_alphanumeric() || " .-_/:".contains(c);
-    if value.is_empty() {
-        return Some(format!("write a value behind `{key} =`"));
-    }
-    (value.chars().all(bare) && value.parse::<f64>().is_err())
-        .then(|| format!("texts are put in quotes: `{key} = \"{value}\"`"))
 }
 
 fn no_machines(text: &str) -> Problem {

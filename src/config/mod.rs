@@ -19,6 +19,7 @@ mod shape;
 mod size;
 mod suggest;
 mod swarm;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -30,6 +31,7 @@ use std::path::PathBuf;
 pub use diagnose::{Colour, Invalid, Problem, render_all};
 use fleet_driver::Forward;
 pub use load::find;
+pub use name::{fleet_name, name_of_folder};
 pub use schema::json_schema;
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,7 @@
 //! Names of fleets, machines and accounts.
 
+use fleet_driver::Error;
+
 use super::diagnose::{Problem, Problems};
 use super::raw::At;
 use super::suggest::host_name;
@@ -27,21 +29,42 @@ pub(crate) fn fleet(at: Option<&At<String>>, folder: &str, problems: &mut Proble
             check("fleet", at, LONGEST_FLEET, problems);
             at.get().clone()
         }
-        None => host_name(folder, LONGEST_FLEET).unwrap_or_else(|| "fleet".to_owned()),
+        None => name_of_folder(folder),
     }
 }
 
-/// Checks a host name (RFC 1123, section 2.1), lower case, with a letter in it, so
-/// that it can never be taken for an address.
+/// The name of a fleet whose file does not give one: that of its folder, made fit.
+pub fn name_of_folder(folder: &str) -> String {
+    host_name(folder, LONGEST_FLEET).unwrap_or_else(|| "fleet".to_owned())
+}
+
+/// Checks the name of a fleet that came from somewhere else than a file.
+///
+/// # Errors
+/// `Usage`, with a name that would do.
+pub fn fleet_name(name: &str) -> Result<(), Error> {
+    let Some((label, help)) = flaw(name, LONGEST_FLEET) else { return Ok(()) };
+    Err(Error::usage(format!("`{name}` cannot be the name of a fleet: {label}")).hint(help))
+}
+
 fn check(what: &str, at: &At<String>, longest: usize, problems: &mut Problems) {
-    let name = at.get().as_str();
+    let name = at.get();
+    if let Some((label, help)) = flaw(name, longest) {
+        let message = format!("`{name}` cannot be the name of a {what}");
+        problems.push(Problem::error(message).at(at.span(), label).help(help));
+    }
+}
+
+/// What is wrong with a host name (RFC 1123, section 2.1) and what to write instead:
+/// lower case, with a letter in it, so that it can never be taken for an address.
+fn flaw(name: &str, longest: usize) -> Option<(String, String)> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let label = if name.is_empty() {
         "empty".to_owned()
-    } else if name.len() > longest {
-        format!("longer than {longest} characters")
     } else if !name.chars().all(plain) {
         "lower-case letters, digits and hyphens only".to_owned()
+    } else if name.len() > longest {
+        format!("longer than {longest} characters")
     } else if name.starts_with('-') || name.ends_with('-') {
         "a hyphen at the start or the end".to_owned()
     } else if !name.contains(|c: char| c.is_ascii_lowercase()) {
@@ -49,14 +72,13 @@ fn check(what: &str, at: &At<String>, longest: usize, problems: &mut Problems) {
     } else if name == "localhost" {
         "this is what every machine calls itself".to_owned()
     } else {
-        return;
+        return None;
     };
     let help = match host_name(name, longest) {
         Some(fixed) => format!("did you mean `{fixed}`?"),
         None => "write it like `host1`".to_owned(),
     };
-    let message = format!("`{name}` cannot be the name of a {what}");
-    problems.push(Problem::error(message).at(at.span(), label).help(help));
+    Some((label, help))
 }
 
 /// Reads the name of an account, as `useradd` allows it.

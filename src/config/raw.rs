@@ -23,11 +23,6 @@ use super::{Availability, Role};
 pub(crate) struct At<T>(Spanned<T>);
 
 impl<T> At<T> {
-    /// A value that is not in the text where it stands, such as one put together.
-    pub(crate) fn new(value: T, span: Span) -> Self {
-        Self(Spanned::new(span, value))
-    }
-
     /// The value.
     pub(crate) fn get(&self) -> &T {
         self.0.get_ref()

@@ -221,10 +221,23 @@ fn wrong_type(
             Some(format!("write `{key} = {{ name = \"value\" }}`"))
         }
         _ if wanted == ["object"] => Some(format!("write it as a table: `[{}]`", path.join("."))),
-        _ => example(),
+        DeValue::Float(n) if wants("integer") => {
+            let whole = n.as_str().parse::<f64>().map_or(1.0, f64::ceil).clamp(1.0, 1e6);
+            Some(format!("write `{key} = {whole}`"))
+        }
+        _ if wants("integer") => Some(format!("write it like `{key} = 1`")),
+        _ if wants("boolean") => Some(format!("write `{key} = true` or `{key} = false`")),
+        _ if wants("array") => Some(format!("write it like `{key} = [\"…\"]`")),
+        _ => example().or_else(|| Some(format!("write it like `{key} = \"…\"`"))),
     };
-    Problem::error(format!("`{key}` must be {}", words.join(" or ")))
-        .at(value.span(), format!("this is {found}"))
+    let (message, label) = match value.get_ref() {
+        DeValue::Integer(_) if schema["x-fleet"] == "size" => {
+            (format!("`{key}` needs a unit"), "how many of what?".to_owned())
+        }
+        _ => (format!("`{key}` must be {}", words.join(" or ")), format!("this is {found}")),
+    };
+    Problem::error(message)
+        .at(value.span(), label)
         .maybe_help(help)
 }
 

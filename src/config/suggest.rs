@@ -31,7 +31,6 @@ pub(crate) fn closest<'a>(
 ) -> Option<&'a str> {
     let word = word.to_lowercase().replace('-', "_");
     let other = OTHERS.iter().find(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours);
-    let limit = (word.chars().count() / 3).clamp(1, 3);
     candidates
         .into_iter()
         .filter_map(|candidate| {
@@ -40,6 +39,7 @@ pub(crate) fn closest<'a>(
             }
             let theirs = candidate.to_lowercase().replace('-', "_");
             let distance = strsim::osa_distance(&word, &theirs);
+            let limit = (word.len().max(theirs.len()) / 3).clamp(1, 3);
             let prefix = theirs.len() > 3 && word.len() > 2 && theirs.starts_with(&word);
             (distance <= limit || prefix).then_some((distance, candidate))
         })

@@ -14,6 +14,8 @@ use fleet_driver::{Error, Result, Secret};
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::{Algorithm, HashAlg, PrivateKey, PublicKey};
 
+use crate::state::write_atomically;
+
 /// An ed25519 key pair.
 #[derive(Debug, Clone)]
 pub struct KeyPair {
@@ -62,7 +64,7 @@ impl KeyPair {
         let line = format!("{}\n", pair.public);
         let beside = public_path(path);
         if fs::read_to_string(&beside).ok().as_deref() != Some(line.as_str()) {
-            write(&beside, line.as_bytes())?;
+            write_atomically(&beside, line.as_bytes())?;
         }
         Ok(pair)
     }
@@ -128,8 +130,8 @@ pub fn write_client_config(dir: &Path, entries: &[ClientEntry]) -> Result<()> {
         // Writing to a string cannot fail.
         _ = writeln!(known, "{} {}", entry.name, line.trim_end());
     }
-    write(&dir.join("known_hosts"), known.as_bytes())?;
-    write(&dir.join("config"), client_config(&dir, entries)?.as_bytes())
+    write_atomically(&dir.join("known_hosts"), known.as_bytes())?;
+    write_atomically(&dir.join("config"), client_config(&dir, entries)?.as_bytes())
 }
 
 fn client_config(dir: &Path, entries: &[ClientEntry]) -> Result<String> {
@@ -152,7 +154,7 @@ fn client_config(dir: &Path, entries: &[ClientEntry]) -> Result<String> {
         _ = write!(
             text,
             "\nHost {names}\n    IdentityFile {key}\n    IdentitiesOnly yes\n    \
-             UserKnownHostsFile {known}\n    GlobalKnownHostsFile none\n    \
+             UserKnownHostsFile {known}\n    GlobalKnownHostsFile /dev/null\n    \
              StrictHostKeyChecking yes\n    UpdateHostKeys no\n    \
              PasswordAuthentication no\n    KbdInteractiveAuthentication no\n    \
              ServerAliveInterval 15\n    LogLevel ERROR\n",
@@ -202,10 +204,10 @@ fn load(path: &Path) -> Result<Option<KeyPair>> {
         )
     };
     let key = PrivateKey::from_openssh(&text)
-        .map_err(|e| damaged(Error::conflict("the fleet's SSH key is damaged").because(e)))?;
+        .map_err(|e| damaged(Error::conflict("the SSH key is damaged").because(e)))?;
     if key.is_encrypted() || key.algorithm() != Algorithm::Ed25519 {
         return Err(damaged(Error::conflict(
-            "the fleet's SSH key is not an ed25519 key without a passphrase",
+            "the SSH key is not an ed25519 key without a passphrase",
         )));
     }
     let pair = KeyPair::of(&key).map_err(|e| Error::bug("a key cannot be written").because(e))?;
@@ -228,15 +230,6 @@ fn create(path: &Path) -> Result<KeyPair> {
         }
         Err(e) => Err(cannot("write", path, e.error)),
     }
-}
-
-/// Replaces a file as a whole.
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let replace = || {
-        temporary(path, bytes)?.persist(path).map_err(|e| e.error)?;
-        sync_folder(path)
-    };
-    replace().map_err(|e| cannot("write", path, e))
 }
 
 /// Writes and flushes a temporary file beside `path`; `tempfile` makes it 0600.

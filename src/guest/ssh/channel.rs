@@ -11,7 +11,7 @@ use tokio_util::bytes::Bytes;
 
 use super::connect::Fate;
 use super::{Ssh, bounded};
-use crate::guest::terminal::Size;
+use crate::guest::terminal::{FarInput, FarOutput, Size};
 
 /// How long the guest may take to open a channel and start a program.
 const START: Duration = Duration::from_secs(60);
@@ -228,8 +228,22 @@ impl Output {
     /// # Errors
     /// `Guest` if the connection ended before the program did.
     pub async fn next(&mut self) -> Result<Option<Piece>> {
+        self.next_within(Duration::MAX).await
+    }
+
+    /// As [`Output::next`]; but once the program has ended, nothing for `afterwards` is
+    /// the end of its output, whoever else may still hold it open.
+    ///
+    /// # Errors
+    /// As [`Output::next`].
+    pub async fn next_within(&mut self, afterwards: Duration) -> Result<Option<Piece>> {
         while !self.closed {
-            match self.read.wait().await {
+            let message = if self.ended.is_some() {
+                tokio::time::timeout(afterwards, self.read.wait()).await.unwrap_or(None)
+            } else {
+                self.read.wait().await
+            };
+            match message {
                 Some(ChannelMsg::Data { data }) => return Ok(Some(Piece::Stdout(data))),
                 Some(ChannelMsg::ExtendedData { data, ext: 1 }) => {
                     return Ok(Some(Piece::Stderr(data)));
@@ -247,11 +261,6 @@ impl Output {
             }
         }
         Ok(None)
-    }
-
-    /// How the program ended, once it did; its output may still come.
-    pub fn ended(&self) -> Option<&Ended> {
-        self.ended.as_ref()
     }
 
     /// How the program ended, after the last piece.
@@ -277,6 +286,26 @@ impl Output {
 
     fn broken(&self) -> Error {
         self.fate.broken(&self.machine)
+    }
+}
+
+impl FarInput for Input {
+    async fn send(&self, bytes: Bytes) -> Result<()> {
+        Self::send(self, bytes).await
+    }
+
+    async fn end(&self) -> Result<()> {
+        Self::end(self).await
+    }
+
+    async fn resize(&self, size: Size) -> Result<()> {
+        Self::resize(self, size).await
+    }
+}
+
+impl FarOutput for Output {
+    async fn next(&mut self) -> Result<Option<Piece>> {
+        Self::next(self).await
     }
 }
 

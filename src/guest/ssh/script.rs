@@ -103,15 +103,7 @@ async fn gather(
     let mut out = GuestOutput::default();
     let mut lines = [Lines::new(cx, Stream::Stdout), Lines::new(cx, Stream::Stderr)];
     loop {
-        let next = if output.ended().is_some() {
-            match tokio::time::timeout(AFTERWARDS, output.next()).await {
-                Ok(next) => next?,
-                Err(_) => None,
-            }
-        } else {
-            output.next().await?
-        };
-        let (which, kept, bytes) = match next {
+        let (which, kept, bytes) = match output.next_within(AFTERWARDS).await? {
             Some(Piece::Stdout(bytes)) => (0, &mut out.stdout, bytes),
             Some(Piece::Stderr(bytes)) => (1, &mut out.stderr, bytes),
             None => break,
