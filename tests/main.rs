@@ -1,0 +1,4 @@
+//! The fast integration tests, in one binary: fakes, no machine. Real machines boot in
+//! `tests/lab` only.
+
+mod style;
