@@ -2,13 +2,14 @@
 //!
 //! A template is named as the file it becomes. Undefined variables are errors. In
 //! YAML and JSON every value goes through the filter `json`, in shell files
-//! through `sh`; XML is escaped by itself. A unit of systemd takes `systemd`, a file
-//! for its `EnvironmentFile=` takes `env_file`, and a shell of the user's own a
-//! filter of its name.
+//! through `sh`; XML is escaped by itself. Other kinds of files have filters of their
+//! own, all in [`quote`].
+
+mod quote;
 
 use std::sync::LazyLock;
 
-use fleet_driver::{Error, Result, text};
+use fleet_driver::{Error, Result};
 use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
 
@@ -25,6 +26,12 @@ pub const ALL: &[(&str, &str)] = table![
     "cloud-init/user-data",
     "docker/10-fleet.conf",
     "docker/environment",
+    "env/bash.sh",
+    "env/cmd.bat",
+    "env/emacs.el",
+    "env/fish.fish",
+    "env/powershell.ps1",
+    "env/tcsh.csh",
     "guest/apply.sh",
     "guest/early.sh",
     "guest/facts.sh",
@@ -38,15 +45,9 @@ pub const ALL: &[(&str, &str)] = table![
 static TERA: LazyLock<Tera> = LazyLock::new(|| {
     let mut tera = Tera::default();
     tera.autoescape_on(vec![".xml"]);
-    let mut filter = |name: &'static str, quote: fn(&str) -> String| {
-        tera.register_filter(name, move |word: String, _: Kwargs, _: &State<'_>| {
-            quote(&word)
-        });
-    };
-    filter("sh", text::sh);
-    filter("json", json);
-    filter("systemd", systemd);
-    filter("env_file", env_file);
+    for (name, quote) in quote::FILTERS.iter().copied() {
+        tera.register_filter(name, move |word: String, _: Kwargs, _: &State<'_>| quote(&word));
+    }
     tera.add_raw_templates(ALL.iter().copied())
         .expect("a test renders every template");
     tera
@@ -68,50 +69,6 @@ pub(crate) fn plain(name: &str) -> &'static str {
     found
         .expect("a test looks up every template without variables")
         .1
-}
-
-/// A JSON string that YAML 1.1 readers take too: they refuse a few control characters
-/// that JSON lets stand.
-fn json(value: &str) -> String {
-    text::json(value).chars().fold(String::new(), |mut out, c| {
-        match c {
-            '\u{7f}'..='\u{9f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
-            }
-            c => out.push(c),
-        }
-        out
-    })
-}
-
-/// A word of a unit's start line (systemd.syntax(7), systemd.service(5)): quoted, with
-/// specifiers and variables kept from being expanded.
-fn systemd(word: &str) -> String {
-    let escaped = word
-        .replace('\\', r"\\")
-        .replace('"', "\\\"")
-        .replace('%', "%%")
-        .replace('$', "$$");
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,@+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        escaped
-    } else {
-        format!("\"{escaped}\"")
-    }
-}
-
-/// The value of an assignment in an `EnvironmentFile=` (systemd.exec(5)): in double
-/// quotes a backslash escapes `"`, `\`, `` ` `` and `$`, and nothing is expanded.
-fn env_file(value: &str) -> String {
-    let mut out = String::from("\"");
-    for c in value.chars() {
-        if matches!(c, '"' | '\\' | '`' | '$') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out.push('"');
-    out
 }
 
 #[cfg(test)]

@@ -243,7 +243,13 @@ impl Invalid {
         let of = |level| -> Vec<Value> {
             self.problems.iter().filter(|p| p.level == level).map(Problem::to_json).collect()
         };
-        json!({ "file": self.name, "errors": of(Level::Error), "warnings": of(Level::Warning) })
+        json!({
+            "v": 1,
+            "valid": false,
+            "file": self.name,
+            "errors": of(Level::Error),
+            "warnings": of(Level::Warning),
+        })
     }
 }
 

@@ -13,6 +13,10 @@ use std::time::Duration;
 
 use fleet_driver::{Answer, Cx, Secret};
 
+pub mod keys;
+pub mod ssh;
+pub mod terminal;
+
 /// A script for a guest's `sh`, fed through standard input, so that nothing of it
 /// shows in a process list.
 #[derive(Debug, Clone)]

@@ -179,3 +179,6 @@ pub fn scrub() -> Script {
         limit: Duration::from_secs(60),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,6 +95,9 @@ fn orphans() {
             ("drivers/x/src/inner.rs", ""),
             ("drivers/x/src/left.rs", ""),
             ("drivers/x/tests/conformance.rs", ""),
+            ("drivers/x/tests/other/left.rs", ""),
+            ("drivers/x/tests/other/main.rs", "mod more;"),
+            ("drivers/x/tests/other/more.rs", ""),
             ("src/lib.rs", "pub mod a;\n// mod b;\n"),
             ("src/a/mod.rs", "mod c;\nmod d {}\n"),
             ("src/a/c.rs", "#[cfg(test)]\nmod tests;"),
@@ -112,6 +115,7 @@ fn orphans() {
         ],
         &[
             "drivers/x/src/left.rs: no `mod` names it",
+            "drivers/x/tests/other/left.rs: no `mod` names it",
             "src/a/d.rs: no `mod` names it",
             "src/b.rs: no `mod` names it",
             "tests/forgotten.rs: no `mod` names it",
@@ -139,6 +143,7 @@ fn first_lines() {
         &[
             ("drivers/x/src/lib.rs", "use a;"),
             ("src/a.rs", "//! Hides a.\n"),
+            ("src/a/tests.rs", "use super::a;"),
             ("src/b.rs", "//! \u{a0}\n".trim()),
             ("tests/c.rs", "use a;"),
         ],

@@ -182,7 +182,8 @@ pub(crate) fn names(tree: &Tree) -> Vec<String> {
 /// Modules that do not say what they hide.
 pub(crate) fn first_lines(tree: &Tree) -> Vec<String> {
     tree.program()
-        .filter(|(_, text)| !text.starts_with("//! "))
+        // A `tests.rs` tests the module it belongs to; there is nothing more to say.
+        .filter(|(path, text)| !text.starts_with("//! ") && !path.ends_with("/tests.rs"))
         .map(|(path, _)| format!("{path}:1"))
         .collect()
 }

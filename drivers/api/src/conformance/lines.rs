@@ -1,0 +1,115 @@
+//! The lines of the contract, as the documentation of [`Driver`](crate::Driver) has them.
+
+macro_rules! lines {
+    ($($name:ident = $text:literal;)*) => {
+        $(#[doc = $text] pub const $name: &str = $text;)*
+
+        /// All of them.
+        pub const ALL: &[&str] = &[$($name),*];
+    };
+}
+
+lines! {
+    IDEMPOTENT = "Verbs are idempotent: starting what runs, stopping what is stopped and destroying what is absent succeed.";
+    DROPPED = "A verb may be dropped at any await point. The next `create` or `destroy` copes with whatever that left.";
+    DEADLINE = "A verb ends by the deadline of its [`Cx`].";
+    AT_ONCE = "At most [`About::concurrency`] verbs run at once; the caller sees to it.";
+    CHECK_CHANGES_NOTHING = "Changes nothing.";
+    CHECK_FINDS = "Everything that would make `create` or `start` fail and can be known beforehand is a [`Finding`] with [`Level::Error`]: a missing program, too little memory or disk, a taken port, a bad driver option.";
+    LIST_ONE_FLEET = "Sees machines of the given fleet only.";
+    LIST_HALF_MADE = "Lists half-made machines too.";
+    INSPECT_UNKNOWN = "An unknown machine is `None`, not an error.";
+    INSPECT_HALF_MADE = "A half-made machine (`create` was interrupted) is `None` or has [`Power::Broken`].";
+    CREATE_TWICE = "The same spec twice changes nothing.";
+    CREATE_CONFLICT = "Another image or address for the same id is [`ErrorKind::Conflict`].";
+    CREATE_FINISHES = "An interrupted `create` is finished by the next one.";
+    CREATE_BAD_OPTION = "A bad driver option is an [`ErrorKind::Config`] error that names its key.";
+    ABSENT = "An absent machine is [`ErrorKind::NotFound`].";
+    KEEPS_RUNNING = "The machine keeps running after `fleet` has ended.";
+    SOFT_STOP = "[`Stop::Soft`] asks the guest and waits until the deadline, then is [`ErrorKind::Busy`]; the caller decides about [`Stop::Hard`].";
+    UNSEED = "Afterwards neither the host nor the running guest can read the seed, and later starts do without it.";
+    DESTROY_RUNNING = "A running machine is stopped hard.";
+    DESTROY_SCRATCH = "Nothing is left in [`Cx::scratch`].";
+    DESTROY_ALONE = "Never touches the image or another machine.";
+}
+
+/// What the verbs themselves say in their first sentences.
+pub mod verbs {
+    /// `create`.
+    pub const CREATE: &str = "Defines a machine and leaves it stopped.";
+    /// `start`.
+    pub const START: &str = "Starts a machine; returns when the hypervisor says it runs, which is before the guest answers.";
+    /// `stop`.
+    pub const STOP: &str = "Stops a machine.";
+    /// `list`.
+    pub const LIST: &str = "Lists the machines that carry the mark of `fleet`.";
+    /// `destroy`.
+    pub const DESTROY: &str = "Removes a machine and everything that belongs to it alone.";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::ALL;
+
+    /// Reads the bullets of the trait's documentation, each as one line.
+    fn documented() -> BTreeSet<String> {
+        let text = include_str!("../lib.rs");
+        let contract = text
+            .split("/// Makes and unmakes")
+            .nth(1)
+            .expect("the trait is there");
+        let mut lines: Vec<String> = Vec::new();
+        let mut inside = false;
+        for line in contract.lines() {
+            let doc = line
+                .trim()
+                .strip_prefix("///")
+                .map(|d| d.strip_prefix(' ').unwrap_or(d));
+            match doc {
+                Some(bullet) if bullet.starts_with("- ") => {
+                    lines.push(bullet[2..].to_owned());
+                    inside = true;
+                }
+                Some(more) if inside && more.starts_with("  ") => {
+                    let last = lines.last_mut().expect("a bullet came before");
+                    *last = format!("{last} {}", more.trim());
+                }
+                _ => inside = false,
+            }
+        }
+        lines.into_iter().collect()
+    }
+
+    #[test]
+    fn every_documented_line_has_a_check_and_every_check_a_line() {
+        let quoted: BTreeSet<String> = ALL.iter().map(|line| (*line).to_owned()).collect();
+        assert_eq!(documented(), quoted);
+    }
+
+    #[test]
+    fn every_line_is_used_by_a_check() {
+        let checks = [
+            include_str!("life.rs"),
+            include_str!("marks.rs"),
+            include_str!("cuts.rs"),
+        ];
+        let source = include_str!("lines.rs");
+        for line in ALL {
+            let position = source
+                .find(&format!("= {line:?};"))
+                .expect("it is defined here");
+            let name = source[..position]
+                .trim_end()
+                .rsplit(' ')
+                .next()
+                .expect("it has a name");
+            let used = checks
+                .iter()
+                .any(|check| check.contains(&format!("lines::{name}")))
+                || include_str!("bench.rs").contains(&format!("lines::{name}"));
+            assert!(used, "no check quotes lines::{name}");
+        }
+    }
+}

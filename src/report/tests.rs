@@ -1,0 +1,1 @@
+//! Sinks on a captured process and a small terminal.

@@ -1,0 +1,262 @@
+//! The lab's folder, and how the tests run `fleet` and `docker` in it: every run has
+//! a deadline, and whatever happens the machines are gone afterwards.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub const MINUTE: Duration = Duration::from_secs(60);
+
+/// A folder with the sample `machines.toml`, whose machines cannot reach the outside.
+pub struct Lab {
+    dir: tempfile::TempDir,
+    began: Instant,
+    printed: RefCell<String>,
+}
+
+/// One run of a program.
+pub struct Run<'a> {
+    lab: &'a Lab,
+    what: String,
+    command: Command,
+    stdin: Vec<u8>,
+    limit: Duration,
+}
+
+/// How a run ended.
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    pub elapsed: Duration,
+}
+
+impl Lab {
+    /// The repository's own `machines.toml` in a folder of its own.
+    pub fn new(name: &str) -> Self {
+        let dir = tempfile::Builder::new().prefix(&format!("fleet-{name}-")).tempdir();
+        let dir = dir.expect("a folder");
+        let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/machines.toml");
+        let text = std::fs::read_to_string(sample).expect("the sample is there");
+        let mut table: toml::Table = toml::from_str(&text).expect("the sample is valid");
+        let network = table.entry("network").or_insert_with(|| toml::Table::new().into());
+        let network = network.as_table_mut().expect("a table");
+        network.insert("internet".to_owned(), false.into());
+        let text = toml::to_string(&table).expect("TOML");
+        std::fs::write(dir.path().join("machines.toml"), text).expect("room on the disk");
+        Self { dir, began: Instant::now(), printed: RefCell::default() }
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// All that `fleet` has printed so far.
+    pub fn printed(&self) -> String {
+        self.printed.borrow().clone()
+    }
+
+    /// Tells the reader of the test's output what comes next.
+    pub fn say(&self, what: &str) {
+        let seconds = self.began.elapsed().as_secs();
+        writeln!(std::io::stderr(), "[{seconds:4} s] {what}").expect("stderr is open");
+    }
+
+    /// The program under test.
+    pub fn fleet(&self, args: &[&str]) -> Run<'_> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fleet"));
+        command.args(args).env_remove("DOCKER_HOST").env_remove("FLEET_FILE");
+        self.run(format!("fleet {}", args.join(" ")), command)
+    }
+
+    /// The user's own client, pointed at a machine as the README says.
+    pub fn docker(&self, machine: &str, args: &[&str]) -> Run<'_> {
+        let mut command = Command::new("bash");
+        let script = r#"eval "$("$FLEET" env --shell bash "$MACHINE")" && exec docker "$@""#;
+        command.args(["-c", script, "docker"]).args(args);
+        command.env("FLEET", env!("CARGO_BIN_EXE_fleet")).env("MACHINE", machine);
+        self.run(format!("docker@{machine} {}", args.join(" ")), command)
+    }
+
+    fn run(&self, what: String, mut command: Command) -> Run<'_> {
+        command.current_dir(self.dir.path());
+        Run { lab: self, what, command, stdin: Vec::new(), limit: MINUTE }
+    }
+
+    /// Waits for something that will come true by itself.
+    pub fn until(&self, what: &str, limit: Duration, mut come_true: impl FnMut() -> bool) {
+        let deadline = Instant::now() + limit;
+        while !come_true() {
+            assert!(Instant::now() < deadline, "waited {} s for {what}", limit.as_secs());
+            pause(Duration::from_secs(1));
+        }
+    }
+
+    pub fn has_image(&self, name: &str) -> bool {
+        let images = self.fleet(&["image", "ls", "--json"]).within(MINUTE).ok().json();
+        images["images"].as_array().is_some_and(|all| all.iter().any(|i| i["name"] == name))
+    }
+
+    /// How many tasks of the service run on each node that has any.
+    pub fn tasks_on(&self) -> BTreeMap<String, usize> {
+        let format = "{{.Node}} {{.CurrentState}}";
+        let filter = "desired-state=running";
+        let args = ["service", "ps", "web", "--filter", filter, "--format", format];
+        let listed = self.docker("host1", &args).within(MINUTE).run().stdout;
+        let mut tasks = BTreeMap::new();
+        for line in listed.lines() {
+            if let Some((node, state)) = line.split_once(' ')
+                && state.starts_with("Running")
+            {
+                *tasks.entry(node.to_owned()).or_default() += 1;
+            }
+        }
+        tasks
+    }
+
+    /// Proves that the engine talks to nobody without the fleet's certificate.
+    pub fn refuses_strangers(&self, machine: &str) {
+        let url = self.fleet(&["url", machine]).within(MINUTE).ok().stdout;
+        let url = url.trim().replace("tcp://", "https://");
+        let curl = |more: &[&str]| {
+            let mut command = Command::new("curl");
+            command.args(["-sS", "--max-time", "20", "-o", "/dev/null"]).args(more);
+            command.arg(format!("{url}/version"));
+            self.run(format!("curl {}", more.join(" ")), command).within(MINUTE).run()
+        };
+        let certs = self.dir().join(".fleet/certs");
+        let file = |name: &str| certs.join(name).display().to_string();
+        let (ca, cert, key) = (file("ca.pem"), file("cert.pem"), file("key.pem"));
+        assert_ne!(curl(&["-k"]).code, Some(0), "answered without a certificate");
+        assert_eq!(curl(&["--cacert", &ca, "--cert", &cert, "--key", &key]).code, Some(0));
+    }
+
+    /// Looks for what `down` may have forgotten.
+    pub fn nothing_is_left(&self) {
+        let mark = self.dir().display().to_string();
+        for entry in std::fs::read_dir("/proc").expect("Linux").flatten() {
+            let read = |what: &str| std::fs::read(entry.path().join(what)).unwrap_or_default();
+            let line = String::from_utf8_lossy(&read("cmdline")).into_owned();
+            assert!(
+                !(line.contains("qemu-system") && line.contains(&mark)),
+                "a machine still runs: {line}"
+            );
+        }
+        assert!(!self.dir().join(".fleet").exists(), "`.fleet` is still there");
+        let left: Vec<_> = std::fs::read_dir(self.dir()).expect("the folder").flatten().collect();
+        assert_eq!(left.len(), 1, "more than `machines.toml` is left: {left:?}");
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let consoles = self.dir.path().join(".fleet/machines");
+            for entry in std::fs::read_dir(consoles).into_iter().flatten().flatten() {
+                let log = std::fs::read(entry.path().join("console.log")).unwrap_or_default();
+                let text = String::from_utf8_lossy(&log).into_owned();
+                let tail: Vec<&str> = text.lines().rev().take(15).collect();
+                self.say(&format!("console of {}:", entry.path().display()));
+                for line in tail.iter().rev() {
+                    self.say(&format!("  {line}"));
+                }
+            }
+        }
+        self.fleet(&["down"]).within(3 * MINUTE).run();
+    }
+}
+
+impl Run<'_> {
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    pub fn stdin(mut self, bytes: Vec<u8>) -> Self {
+        self.stdin = bytes;
+        self
+    }
+
+    /// Runs to a successful end.
+    pub fn ok(self) -> Ended {
+        let what = self.what.clone();
+        let ended = self.run();
+        assert_eq!(
+            ended.code,
+            Some(0),
+            "`{what}` failed\nstdout:\n{}\nstderr:\n{}",
+            ended.stdout,
+            ended.stderr
+        );
+        ended
+    }
+
+    /// Runs to its end, whatever that is.
+    pub fn run(self) -> Ended {
+        let (lab, what, limit) = (self.lab, self.what.clone(), self.limit);
+        let ended = self.until(limit);
+        let ended = ended.unwrap_or_else(|| panic!("`{what}` took more than {} s", limit.as_secs()));
+        lab.printed.borrow_mut().push_str(&format!("{}{}", ended.stdout, ended.stderr));
+        ended
+    }
+
+    /// Runs and is killed, as by `kill -9`, unless it has ended by then.
+    pub fn killed_after(self, time: Duration) {
+        drop(self.until(time));
+    }
+
+    fn until(mut self, limit: Duration) -> Option<Ended> {
+        let began = Instant::now();
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap_or_else(|e| panic!("`{}`: {e}", self.what));
+        let mut stdin = child.stdin.take().expect("piped");
+        let bytes = std::mem::take(&mut self.stdin);
+        let feed = std::thread::spawn(move || drop(stdin.write_all(&bytes)));
+        let out = drain(child.stdout.take().expect("piped"));
+        let err = drain(child.stderr.take().expect("piped"));
+        let status = loop {
+            match child.try_wait().expect("a child of ours") {
+                Some(status) => break Some(status),
+                None if began.elapsed() > limit => break None,
+                None => pause(Duration::from_millis(20)),
+            }
+        };
+        if status.is_none() {
+            child.kill().expect("a child of ours");
+            child.wait().expect("a child of ours");
+        }
+        let status = status?;
+        feed.join().expect("no panic");
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Some(Ended {
+            code: status.code(),
+            stdout: text(out.join().expect("no panic")),
+            stderr: text(err.join().expect("no panic")),
+            elapsed: began.elapsed(),
+        })
+    }
+}
+
+fn drain(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        drop(pipe.read_to_end(&mut bytes));
+        bytes
+    })
+}
+
+impl Ended {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|e| panic!("not JSON: {e}\n{}\n{}", self.stdout, self.stderr))
+    }
+}
+
+/// Waits a little; tests have no event loop.
+pub fn pause(time: Duration) {
+    let (_open, never) = std::sync::mpsc::channel::<()>();
+    drop(never.recv_timeout(time));
+}
