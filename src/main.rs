@@ -9,10 +9,7 @@ fn main() -> ExitCode {
         Ok(host) => host,
         Err(error) => return fleet::cli::no_folder(&error),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fleet::cli::no_folder(&error),
     };

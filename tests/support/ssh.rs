@@ -84,10 +84,8 @@ impl Server {
     pub async fn start(greetings: &[Greeting], manner: Manner) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (host_key, login) = (
-            KeyPair::generate("host").unwrap(),
-            KeyPair::generate("login").unwrap(),
-        );
+        let (host_key, login) =
+            (KeyPair::generate("host").unwrap(), KeyPair::generate("login").unwrap());
         let bin = stand_ins();
         let shared = Shared {
             config: Arc::new(server::Config {
@@ -105,15 +103,7 @@ impl Server {
         let (seen, cut) = (Arc::clone(&shared.seen), shared.cut.clone());
         let accepts = tokio::spawn(accept(listener, greetings.to_vec(), shared));
         let accepts = AbortOnDropHandle::new(accepts);
-        Self {
-            address,
-            host_key,
-            login,
-            seen,
-            cut,
-            _accepts: accepts,
-            _bin: bin,
-        }
+        Self { address, host_key, login, seen, cut, _accepts: accepts, _bin: bin }
     }
 
     pub async fn proper() -> Self {
@@ -152,11 +142,7 @@ fn stand_ins() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let bin = tempfile::tempdir().unwrap();
     let sudo = bin.path().join("sudo");
-    std::fs::write(
-        &sudo,
-        "#!/bin/sh\n[ \"$1\" = -n ] || exit 99\nshift\nexec \"$@\"\n",
-    )
-    .unwrap();
+    std::fs::write(&sudo, "#!/bin/sh\n[ \"$1\" = -n ] || exit 99\nshift\nexec \"$@\"\n").unwrap();
     std::fs::set_permissions(&sudo, std::fs::Permissions::from_mode(0o755)).unwrap();
     bin
 }
@@ -194,11 +180,7 @@ async fn serve(mut stream: TcpStream, greeting: Greeting, shared: Shared) {
             // The server works on a pipe, so that the socket itself can be cut.
             let (near, mut far) = tokio::io::duplex(64 << 10);
             let cut = shared.cut.clone();
-            let handler = Connection {
-                shared,
-                refuses,
-                channels: HashMap::new(),
-            };
+            let handler = Connection { shared, refuses, channels: HashMap::new() };
             let config = Arc::clone(&handler.shared.config);
             let session = tokio::spawn(async move {
                 if let Ok(session) = server::run_stream(config, near, handler).await {
@@ -230,11 +212,7 @@ impl Handler for Connection {
     ) -> Result<Auth, Self::Error> {
         self.shared.seen.lock().unwrap().logins += 1;
         let known = offer.public_key.key_data() == self.shared.login.key_data();
-        Ok(if known && user == "fleet" && !self.refuses {
-            Auth::Accept
-        } else {
-            Auth::reject()
-        })
+        Ok(if known && user == "fleet" && !self.refuses { Auth::Accept } else { Auth::reject() })
     }
 
     async fn auth_publickey(
@@ -243,11 +221,7 @@ impl Handler for Connection {
         key: server::VerifiedPublicKey<'_>,
     ) -> Result<Auth, Self::Error> {
         let known = key.public_key.key_data() == self.shared.login.key_data();
-        Ok(if known && !self.refuses {
-            Auth::Accept
-        } else {
-            Auth::reject()
-        })
+        Ok(if known && !self.refuses { Auth::Accept } else { Auth::reject() })
     }
 
     async fn channel_open_session(
@@ -292,12 +266,7 @@ impl Handler for Connection {
         _: &[(russh::Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.shared
-            .seen
-            .lock()
-            .unwrap()
-            .terminals
-            .push((term.to_owned(), columns, rows));
+        self.shared.seen.lock().unwrap().terminals.push((term.to_owned(), columns, rows));
         session.channel_success(channel)
     }
 
@@ -316,12 +285,7 @@ impl Handler for Connection {
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         let command = String::from_utf8_lossy(command).into_owned();
-        self.shared
-            .seen
-            .lock()
-            .unwrap()
-            .commands
-            .push(command.clone());
+        self.shared.seen.lock().unwrap().commands.push(command.clone());
         let channel = self.channels.remove(&id).expect("opened before");
         session.channel_success(id)?;
         tokio::spawn(run(channel, command, self.shared.clone(), session.handle()));
@@ -346,11 +310,7 @@ async fn run(channel: Channel<Msg>, command: String, shared: Shared, handle: ser
             return;
         }
         Manner::Signal => {
-            drop(
-                handle
-                    .exit_signal_request(id, Sig::TERM, false, String::new(), String::new())
-                    .await,
-            );
+            drop(handle.exit_signal_request(id, Sig::TERM, false, String::new(), String::new()).await);
             drop(write.close().await);
             return;
         }

@@ -96,11 +96,7 @@ impl Cx {
 
     /// Fails when the run was interrupted; called between actions.
     pub fn go_on(&self) -> Result<()> {
-        if self.cancel.is_cancelled() {
-            Err(Error::interrupted())
-        } else {
-            Ok(())
-        }
+        if self.cancel.is_cancelled() { Err(Error::interrupted()) } else { Ok(()) }
     }
 
     /// Runs a program to its end, by the deadline, and gives what it printed.

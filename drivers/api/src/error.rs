@@ -114,7 +114,8 @@ impl Error {
 
     /// Ctrl-C.
     pub fn interrupted() -> Self {
-        Self::new(ErrorKind::Interrupted, "interrupted").hint("run the same command again to go on")
+        Self::new(ErrorKind::Interrupted, "interrupted")
+            .hint("run the same command again to go on")
     }
 
     /// A mistake of ours.
@@ -138,7 +139,10 @@ impl Error {
 
     /// Keeps the cause.
     #[must_use]
-    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub fn because(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
         self.0.source = Some(source.into());
         self
     }
@@ -166,11 +170,8 @@ impl Error {
     /// The texts of the chain of causes, outermost first.
     pub fn causes(&self) -> Vec<String> {
         let mut texts = Vec::new();
-        let mut next: Option<&dyn std::error::Error> = self
-            .0
-            .source
-            .as_deref()
-            .map(|e| e as &dyn std::error::Error);
+        let mut next: Option<&dyn std::error::Error> =
+            self.0.source.as_deref().map(|e| e as &dyn std::error::Error);
         while let Some(error) = next {
             let text = error.to_string();
             if texts.last() != Some(&text) {

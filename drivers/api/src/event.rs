@@ -178,39 +178,23 @@ impl Reporter {
     /// A reporter and the end that receives its events.
     pub fn channel() -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (
-            Self {
-                channel: Some(sender),
-                machine: None,
-            },
-            receiver,
-        )
+        (Self { channel: Some(sender), machine: None }, receiver)
     }
 
     /// A reporter that nobody listens to.
     pub fn silent() -> Self {
-        Self {
-            channel: None,
-            machine: None,
-        }
+        Self { channel: None, machine: None }
     }
 
     /// The same channel, with events about `machine`.
     pub fn about(&self, machine: impl Into<String>) -> Self {
-        Self {
-            channel: self.channel.clone(),
-            machine: Some(machine.into()),
-        }
+        Self { channel: self.channel.clone(), machine: Some(machine.into()) }
     }
 
     /// Sends an event.
     pub fn send(&self, kind: EventKind) {
         if let Some(channel) = &self.channel {
-            let event = Event {
-                at: SystemTime::now(),
-                machine: self.machine.clone(),
-                kind,
-            };
+            let event = Event { at: SystemTime::now(), machine: self.machine.clone(), kind };
             // A display that has ended must not end the work.
             drop(channel.send(event));
         }
@@ -218,9 +202,6 @@ impl Reporter {
 
     /// Sends a note, a whole sentence.
     pub fn note(&self, level: Level, text: impl Into<String>) {
-        self.send(EventKind::Note {
-            level,
-            text: text.into(),
-        });
+        self.send(EventKind::Note { level, text: text.into() });
     }
 }

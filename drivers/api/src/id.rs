@@ -18,10 +18,7 @@ pub struct MachineId {
 impl MachineId {
     /// Makes the id from the fleet's id and the machine's name.
     pub fn new(fleet: impl Into<String>, machine: impl Into<String>) -> Self {
-        Self {
-            fleet: fleet.into(),
-            machine: machine.into(),
-        }
+        Self { fleet: fleet.into(), machine: machine.into() }
     }
 
     /// The fleet's id, such as `lab-3f9a1c`.
@@ -46,20 +43,11 @@ impl MachineId {
     /// A UUID of version 8 (RFC 9562, section 5.8) for hypervisors that name
     /// machines that way.
     pub fn uuid(&self) -> String {
-        let mut b: [u8; 16] = self.digest("uuid")[..16]
-            .try_into()
-            .expect("16 of 32 bytes");
+        let mut b: [u8; 16] = self.digest("uuid")[..16].try_into().expect("16 of 32 bytes");
         b[6] = (b[6] & 0x0f) | 0x80;
         b[8] = (b[8] & 0x3f) | 0x80;
         let hex: String = b.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!(
-            "{}-{}-{}-{}-{}",
-            &hex[..8],
-            &hex[8..12],
-            &hex[12..16],
-            &hex[16..20],
-            &hex[20..]
-        )
+        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     }
 
     /// The locally administered MAC address of network card `nic`, counted from 0.

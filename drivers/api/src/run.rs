@@ -49,16 +49,14 @@ impl Cmd {
     /// Adds arguments.
     #[must_use]
     pub fn args<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(mut self, args: I) -> Self {
-        self.args
-            .extend(args.into_iter().map(|a| a.as_ref().to_owned()));
+        self.args.extend(args.into_iter().map(|a| a.as_ref().to_owned()));
         self
     }
 
     /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.env
-            .push((key.as_ref().to_owned(), value.as_ref().to_owned()));
+        self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
@@ -153,13 +151,9 @@ impl Output {
             None => "was ended by a signal".to_owned(),
         };
         let program = Path::new(&cmd.program).file_name().unwrap_or(&cmd.program);
-        let mut error =
-            Error::driver(format!("`{}` {ended}", program.to_string_lossy())).with("command", cmd);
-        let said = if self.stderr.is_empty() {
-            self.text()
-        } else {
-            self.error_text()
-        };
+        let mut error = Error::driver(format!("`{}` {ended}", program.to_string_lossy()))
+            .with("command", cmd);
+        let said = if self.stderr.is_empty() { self.text() } else { self.error_text() };
         if !said.is_empty() {
             error = error.because(tail(&said, 12));
         }
@@ -199,11 +193,7 @@ impl Run for System {
                 .args(&cmd.args)
                 .envs(cmd.env.iter().map(|(k, v)| (k, v)))
                 .env("LC_ALL", "C.UTF-8")
-                .stdin(if cmd.stdin.is_empty() {
-                    Stdio::null()
-                } else {
-                    Stdio::piped()
-                })
+                .stdin(if cmd.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .kill_on_drop(true);
@@ -267,9 +257,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_program_is_the_hosts_fault() {
-        let error = run(Cmd::new("no-such-program-here"), SECOND)
-            .await
-            .unwrap_err();
+        let error = run(Cmd::new("no-such-program-here"), SECOND).await.unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Host);
     }
 
@@ -283,9 +271,7 @@ mod tests {
     #[tokio::test]
     async fn large_input_and_output_do_not_block_each_other() {
         let bytes = vec![b'x'; 4 << 20];
-        let out = run(Cmd::new("cat").stdin(bytes.clone()), SECOND)
-            .await
-            .unwrap();
+        let out = run(Cmd::new("cat").stdin(bytes.clone()), SECOND).await.unwrap();
         assert_eq!(out.stdout.len(), bytes.len());
     }
 }

@@ -44,10 +44,7 @@ where
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(timed_out(reason, hint, began.elapsed(), last)),
         }
-        cx.report(EventKind::Waiting {
-            reason: reason.to_owned(),
-            elapsed: began.elapsed(),
-        });
+        cx.report(EventKind::Waiting { reason: reason.to_owned(), elapsed: began.elapsed() });
         pause_for(cx, pause).await?;
         pause = (pause * 3 / 2).min(LONGEST_PAUSE);
     }
@@ -57,10 +54,7 @@ where
 ///
 /// # Errors
 /// `Interrupted` on Ctrl-C.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the one place that sleeps"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that sleeps")]
 pub async fn pause_for(cx: &Cx, time: Duration) -> Result<()> {
     tokio::select! {
         biased;
@@ -70,15 +64,8 @@ pub async fn pause_for(cx: &Cx, time: Duration) -> Result<()> {
 }
 
 fn timed_out(reason: &str, hint: &str, waited: Duration, last: Option<Error>) -> Error {
-    let error = Error::driver(format!(
-        "waited {} s for {reason} in vain",
-        waited.as_secs()
-    ));
-    let error = if hint.is_empty() {
-        error
-    } else {
-        error.hint(hint)
-    };
+    let error = Error::driver(format!("waited {} s for {reason} in vain", waited.as_secs()));
+    let error = if hint.is_empty() { error } else { error.hint(hint) };
     match last {
         Some(last) => error.because(last),
         None => error,
@@ -104,13 +91,7 @@ mod tests {
         let result = until(&cx(Duration::from_secs(5)), "luck", "", || {
             tries.set(tries.get() + 1);
             let n = tries.get();
-            async move {
-                if n < 3 {
-                    Err(Error::busy("not yet"))
-                } else {
-                    Ok(n)
-                }
-            }
+            async move { if n < 3 { Err(Error::busy("not yet")) } else { Ok(n) } }
         })
         .await;
         assert_eq!(result.unwrap(), 3);
@@ -132,22 +113,14 @@ mod tests {
         )
         .await;
         let error = result.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "waited 0 s for SSH in vain: connection refused"
-        );
+        assert_eq!(error.to_string(), "waited 0 s for SSH in vain: connection refused");
         assert_eq!(error.hint_text(), Some("look at the console"));
     }
 
     #[tokio::test]
     async fn an_attempt_that_hangs_ends_at_the_deadline() {
-        let result: Result<()> = until(
-            &cx(Duration::from_millis(50)),
-            "nothing",
-            "",
-            std::future::pending,
-        )
-        .await;
+        let result: Result<()> =
+            until(&cx(Duration::from_millis(50)), "nothing", "", std::future::pending).await;
         assert!(result.is_err());
     }
 
