@@ -154,7 +154,7 @@ fn client_config(dir: &Path, entries: &[ClientEntry]) -> Result<String> {
         _ = write!(
             text,
             "\nHost {names}\n    IdentityFile {key}\n    IdentitiesOnly yes\n    \
-             UserKnownHostsFile {known}\n    GlobalKnownHostsFile none\n    \
+             UserKnownHostsFile {known}\n    GlobalKnownHostsFile /dev/null\n    \
              StrictHostKeyChecking yes\n    UpdateHostKeys no\n    \
              PasswordAuthentication no\n    KbdInteractiveAuthentication no\n    \
              ServerAliveInterval 15\n    LogLevel ERROR\n",

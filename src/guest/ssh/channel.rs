@@ -228,8 +228,22 @@ impl Output {
     /// # Errors
     /// `Guest` if the connection ended before the program did.
     pub async fn next(&mut self) -> Result<Option<Piece>> {
+        self.next_within(Duration::MAX).await
+    }
+
+    /// As [`Output::next`]; but once the program has ended, nothing for `afterwards` is
+    /// the end of its output, whoever else may still hold it open.
+    ///
+    /// # Errors
+    /// As [`Output::next`].
+    pub async fn next_within(&mut self, afterwards: Duration) -> Result<Option<Piece>> {
         while !self.closed {
-            match self.read.wait().await {
+            let message = if self.ended.is_some() {
+                tokio::time::timeout(afterwards, self.read.wait()).await.unwrap_or(None)
+            } else {
+                self.read.wait().await
+            };
+            match message {
                 Some(ChannelMsg::Data { data }) => return Ok(Some(Piece::Stdout(data))),
                 Some(ChannelMsg::ExtendedData { data, ext: 1 }) => {
                     return Ok(Some(Piece::Stderr(data)));
@@ -247,11 +261,6 @@ impl Output {
             }
         }
         Ok(None)
-    }
-
-    /// How the program ended, once it did; its output may still come.
-    pub fn ended(&self) -> Option<&Ended> {
-        self.ended.as_ref()
     }
 
     /// How the program ended, after the last piece.
