@@ -1,0 +1,3 @@
+//! Stand-ins for what a fleet talks to, on loopback and in this process.
+
+pub mod ssh;
