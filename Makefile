@@ -12,7 +12,8 @@ WITHIN = scripts/within
 IMAGE = debian-12
 
 # Each driver's own tests, and the fast ones; not the lab, which boots machines.
-DRIVER_TESTS = $(sort $(basename $(notdir $(wildcard drivers/*/tests/*.rs))))
+DRIVER_TESTS = $(sort $(basename $(notdir $(wildcard drivers/*/tests/*.rs) \
+	$(patsubst %/main.rs,%,$(wildcard drivers/*/tests/*/main.rs)))))
 FAST_TESTS   = --lib --bins --test fast $(addprefix --test ,$(DRIVER_TESTS))
 
 .NOTPARALLEL:
