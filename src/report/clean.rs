@@ -57,7 +57,9 @@ pub(super) fn event(event: &mut Event) {
         EventKind::Line {
             text: value,
             stream: _,
-        } => *value = text(value).replace('\n', " "),
+        } => {
+            text(value).replace('\n', " ").trim_end().clone_into(value);
+        }
         EventKind::Waiting { reason, elapsed: _ } => clean(reason),
         EventKind::Note { text, level: _ } => clean(text),
         EventKind::StepFinished {

@@ -174,6 +174,6 @@ mod tests {
 
     #[test]
     fn json_has_every_part() {
-        insta::assert_snapshot!(json(&sample()), @"");
+        insta::assert_snapshot!(json(&sample()), @r#"{"v":1,"error":{"kind":"driver","message":"could not start `web-1`","causes":["VT-x is not available"],"context":[{"key":"driver","value":"virtualbox"},{"key":"command","value":"VBoxManage startvm web-1 --type headless"}],"hint":"enable virtualisation in the firmware, or pick another driver"}}"#);
     }
 }

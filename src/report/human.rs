@@ -112,7 +112,8 @@ impl Human {
         if live.line.is_some() {
             return;
         }
-        let bar = self.screen.add(ProgressBar::new_spinner());
+        let place = if live.name == NO_MACHINE { 0 } else { index };
+        let bar = self.screen.insert(place, ProgressBar::new_spinner());
         bar.set_style(self.style(live));
         if self.look.frames == Frames::Always {
             bar.enable_steady_tick(FRAME);

@@ -106,6 +106,7 @@ pub fn open(host: &Host, mode: Mode, log: Option<&Path>) -> Result<(Reporter, Re
             work,
             host: host.clone(),
             mode,
+            patience: LAST_WORDS,
         },
     ))
 }
