@@ -11,6 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, P
 
 use super::ink::{Colour, Ink};
 use super::live::{End, Glyphs, Lane, columns};
+use super::terminal::{Size, Terminal};
 use super::{Sink, words};
 use crate::host::Host;
 
@@ -20,14 +21,16 @@ const SHOWN_EARLY: usize = 16;
 const NO_MACHINE: &str = "fleet";
 /// How often lines are drawn anew though nothing happens.
 const FRAME: Duration = Duration::from_millis(100);
+/// How often a second lines are drawn at most.
+const RATE: u8 = 30;
 
 /// What drawing depends on besides the lanes.
 #[derive(Clone)]
 pub(super) struct Look {
     pub(super) colour: Colour,
     pub(super) glyphs: Glyphs,
-    /// The terminal's width in columns, asked for each frame: windows are resized.
-    pub(super) width: Arc<dyn Fn() -> u16 + Send + Sync>,
+    /// The terminal's size, asked for each frame: windows are resized.
+    pub(super) size: Size,
     pub(super) clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     pub(super) frames: Frames,
 }
@@ -73,14 +76,22 @@ impl Human {
             } else {
                 Glyphs::Ascii
             },
-            width: Arc::new(|| crossterm::terminal::size().map_or(80, |(columns, _)| columns)),
+            size: Arc::new(|| crossterm::terminal::size().unwrap_or((80, 24))),
             clock: Arc::new(SystemTime::now),
             frames: Frames::Always,
         };
-        Self::new(ProgressDrawTarget::stderr(), look)
+        let host = host.clone();
+        Self::new(look, move |text| host.err(text))
     }
 
-    pub(super) fn new(target: ProgressDrawTarget, look: Look) -> Self {
+    /// The sink on a terminal that takes what is written to it; one that is gone is not
+    /// missed.
+    pub(super) fn new(look: Look, write: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        let terminal = Box::new(Terminal::new(look.size.clone(), write));
+        let target = match look.frames {
+            Frames::Always => ProgressDrawTarget::term_like_with_hz(terminal, RATE),
+            Frames::OnEvent => ProgressDrawTarget::term_like(terminal),
+        };
         let screen = MultiProgress::with_draw_target(target);
         Self {
             screen,
@@ -130,7 +141,7 @@ impl Human {
         let draw = move |_: &ProgressState, out: &mut dyn Write| {
             // Spinner, blank, name, two blanks; and the last column stays free, since
             // terminals differ in what they do there.
-            let room = usize::from((look.width)()).saturating_sub(names + 5);
+            let room = usize::from((look.size)().0).saturating_sub(names + 5);
             let lane = lane.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let (text, time) = lane.line((look.clock)(), room, look.glyphs);
             let time = look.colour.paint(Ink::Faint, &time);
@@ -163,7 +174,7 @@ impl Human {
         self.print(&format!("{} {name}  {text}", paint(mark)));
     }
 
-    /// Prints a line above the live ones; a terminal that is gone is not missed.
+    /// Prints a line above the live ones.
     fn print(&self, line: &str) {
         drop(self.screen.println(line));
     }

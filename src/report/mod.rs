@@ -13,6 +13,7 @@ mod log;
 mod plain;
 mod summary;
 mod table;
+mod terminal;
 #[cfg(test)]
 mod tests;
 mod words;

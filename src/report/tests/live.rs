@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fleet_driver::event::{EventKind, Outcome, StepId};
-use indicatif::ProgressDrawTarget;
 
 use super::screen::Screen;
 use super::{at, event, failed, finished, run, started};
@@ -17,16 +16,19 @@ use crate::report::{Sink, clean};
 fn human(columns: u16, colour: Colour) -> (Human, Screen, Arc<AtomicU64>) {
     let screen = Screen::new(columns);
     let seconds = Arc::new(AtomicU64::new(0));
-    let (clock, width) = (seconds.clone(), screen.clone());
+    let (clock, sized, written) = (seconds.clone(), screen.clone(), screen.clone());
     let look = Look {
         colour,
         glyphs: Glyphs::Unicode,
-        width: Arc::new(move || width.columns()),
+        size: Arc::new(move || sized.size()),
         clock: Arc::new(move || at(clock.load(Ordering::SeqCst))),
         frames: Frames::OnEvent,
     };
-    let target = ProgressDrawTarget::term_like_with_hz(Box::new(screen.clone()), 255);
-    (Human::new(target, look), screen, seconds)
+    (
+        Human::new(look, move |text| written.print(text)),
+        screen,
+        seconds,
+    )
 }
 
 /// Shows the first events of [`run`], up to a time, at that time.
@@ -131,4 +133,43 @@ fn colour_is_never_alone() {
         contents.starts_with("\x1b[31m✗\x1b[0m a  \x1b[31mstarting failed:"),
         "{contents:?}"
     );
+}
+
+#[test]
+fn a_narrower_window_leaves_nothing_behind() {
+    let (mut human, screen, _) = human(100, Colour::On);
+    let mut events = run().into_iter();
+    for columns in [100, 60, 30, 25, 80, 40] {
+        screen.resize(columns);
+        for mut event in events.by_ref().take(4) {
+            clean::event(&mut event);
+            human.event(&event);
+        }
+    }
+    human.end();
+    let shown = anstream::adapter::strip_str(&screen.contents()).to_string();
+    let joined = shown.replace('\n', "");
+    for (text, times) in [
+        ("⠋", 0),
+        ("waits for its turn", 0),
+        ("✓ fleet", 1),
+        ("✗ worker-1", 1),
+    ] {
+        assert_eq!(joined.matches(text).count(), times, "{text} in\n{shown}");
+    }
+    assert!(
+        shown.starts_with("✓ fleet     image ready (3.0 s)\nnote: All is well.\n"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn what_follows_begins_on_a_line_of_its_own() {
+    let (mut human, screen, _) = human(80, Colour::Off);
+    screen.print("$ fleet up\r\n");
+    human.event(&event(0, "a", started(StepId::Start)));
+    human.event(&event(1, "a", finished(StepId::Start, Outcome::Done, 1)));
+    human.end();
+    screen.print("Done.\r\n");
+    assert_eq!(screen.contents(), "$ fleet up\n✓ a  started (1.0 s)\nDone.");
 }
