@@ -1,5 +1,6 @@
 //! What is said at the end of a run.
 
+use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,7 +23,19 @@ pub fn summary(
 ) -> String {
     let colour = Colour::when(colour);
     let mut text = headline(ends, elapsed, colour);
+    write_rest(&mut text, ends, next, log, colour).expect("a string takes everything");
+    text
+}
+
+fn write_rest(
+    text: &mut String,
+    ends: &[LaneEnd],
+    next: &[String],
+    log: Option<&Path>,
+    colour: Colour,
+) -> std::fmt::Result {
     let width = ends.iter().map(|end| end.machine.len()).max().unwrap_or(0);
+    let one_line = |text: &str| clean::line(&clean::text(text));
     for LaneEnd {
         machine,
         outcome,
@@ -32,30 +45,31 @@ pub fn summary(
         match outcome {
             Outcome::Done | Outcome::Unchanged => {}
             Outcome::Failed { error, hint } => {
-                let error = clean::line(&clean::text(error));
-                let line = format!("✗ {machine:width$}  failed: {error}");
-                text += &format!("{}\n", colour.paint(Ink::Bad, &line));
+                let line = format!("✗ {machine:width$}  failed: {}", one_line(error));
+                writeln!(text, "{}", colour.paint(Ink::Bad, &line))?;
                 if let Some(hint) = hint {
-                    let hint = clean::line(&clean::text(hint));
-                    text += &format!("  {:width$}  hint: {hint}\n", "");
+                    writeln!(text, "  {:width$}  hint: {}", "", one_line(hint))?;
                 }
             }
             Outcome::Skipped { because } => {
-                let because = clean::line(&clean::text(because));
-                text += &format!("- {machine:width$}  skipped, because {because}\n");
+                writeln!(
+                    text,
+                    "- {machine:width$}  skipped, because {}",
+                    one_line(because)
+                )?;
             }
         }
     }
     if let Some(log) = log {
-        text += &format!("log: {}\n", log.display());
+        writeln!(text, "log: {}", log.display())?;
     }
     if !next.is_empty() {
-        text += "Next:\n";
-        for command in next {
-            text += &format!("  {}\n", colour.paint(Ink::Strong, command));
-        }
+        writeln!(text, "Next:")?;
     }
-    text
+    for command in next {
+        writeln!(text, "  {}", colour.paint(Ink::Strong, command))?;
+    }
+    Ok(())
 }
 
 fn headline(ends: &[LaneEnd], elapsed: Duration, colour: Colour) -> String {

@@ -116,7 +116,7 @@ impl Frame {
             }
             text += &line;
             // Behind a full row the cursor may still be on its last character.
-            if columns == 0 || columns % width != 0 {
+            if columns == 0 || !columns.is_multiple_of(width) {
                 text += ERASE;
             }
             new += rows(columns, width);

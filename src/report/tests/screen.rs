@@ -74,7 +74,7 @@ impl Screen {
                     match end {
                         'A' => grid.up(number.parse().expect("a number of rows")),
                         'K' => grid.erase(),
-                        'm' => colour += &format!("\x1b[{number}m"),
+                        'm' => colour.extend(["\x1b[", &number, "m"]),
                         other => panic!("the sequence {other} is not known"),
                     }
                 }
