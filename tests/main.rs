@@ -1,0 +1,6 @@
+//! The fast tests: fakes and loopback, no machine.
+
+mod ssh;
+mod support {
+    pub mod ssh;
+}

@@ -63,6 +63,16 @@ fn a_damaged_key_is_never_replaced() {
 }
 
 #[test]
+fn a_lost_key_is_not_made_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("id_ed25519");
+    assert_eq!(KeyPair::load(&path).unwrap_err().kind(), fleet_driver::ErrorKind::NotFound);
+    assert!(!path.exists());
+    let made = KeyPair::load_or_create(&path).unwrap();
+    assert_eq!(KeyPair::load(&path).unwrap().public, made.public);
+}
+
+#[test]
 fn secrets_do_not_show() {
     let pair = KeyPair::generate("x").unwrap();
     assert!(pair.private.expose().starts_with("-----BEGIN OPENSSH PRIVATE KEY-----\n"));
