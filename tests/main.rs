@@ -1,6 +1,7 @@
-//! The fast tests: fakes and loopback, no machine.
+//! The fast integration tests, in one binary: fakes, no machine. Real machines boot in
+//! `tests/lab` only.
 
 mod ssh;
-mod support {
-    pub mod ssh;
-}
+mod style;
+mod support;
+mod up;

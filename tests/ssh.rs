@@ -7,7 +7,7 @@ use std::time::Duration;
 use fleet::guest::keys::KeyPair;
 use fleet::guest::ssh::{Contact, Ended, Piece, Pty, Request, Ssh};
 use fleet::guest::terminal::Size;
-use fleet::guest::{Guest, GuestFile, Script};
+use fleet::guest::{Guest, GuestFile, Script, Telling};
 use fleet_driver::event::{EventKind, Reporter, Stream};
 use fleet_driver::{Cx, Error, ErrorKind, Secret};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,6 +26,7 @@ fn script(text: &str) -> Script {
         purpose: "test a script",
         text: Secret::new(text.to_owned()),
         as_user: false,
+        telling: Telling::Lines,
         limit: Duration::from_secs(30),
     }
 }

@@ -105,8 +105,12 @@ pub(super) async fn join(
     forget_former(&manager, machine).await?;
     let cx = machine.cx.within(JOIN);
     wait::until(&cx, "the swarm to let it in", "", || async {
-        if engine.facts(&cx).await?.swarm.state == SwarmState::Active {
-            return Ok(());
+        match engine.facts(&cx).await?.swarm.state {
+            SwarmState::Active => return Ok(()),
+            // An attempt that took longer than the call goes on inside the engine; a
+            // second one beside it would leave a node that never comes.
+            SwarmState::Pending => return Err(Error::busy("the engine is still joining")),
+            SwarmState::Inactive | SwarmState::Locked | SwarmState::Error(_) => {}
         }
         let tokens = manager.tokens(&cx).await?;
         let token = match role {

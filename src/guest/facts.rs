@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::os::OsRelease;
 use super::settings::OnDisk;
-use super::{GuestOutput, Script};
+use super::{GuestOutput, Script, Telling};
 use crate::engine::SETTINGS_LABEL;
 use crate::templates;
 
@@ -70,6 +70,7 @@ pub fn script() -> Script {
         purpose: "look at the machine",
         text: Secret::new(templates::plain("guest/facts.sh").to_owned()),
         as_user: false,
+        telling: Telling::Nothing,
         limit: Duration::from_secs(60),
     }
 }

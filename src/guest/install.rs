@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::facts::GuestFacts;
 use super::os::Family;
 use super::settings::Settings;
-use super::{Guest, Script};
+use super::{Guest, Script, Telling};
 use crate::config::{EngineSpec, Install};
 use crate::pki::ServerCert;
 use crate::templates;
@@ -80,6 +80,7 @@ pub fn install(
                 purpose: "run your script to install the engine",
                 text: Secret::new(text.to_owned()),
                 as_user: false,
+                telling: Telling::Lines,
                 limit: INSTALL_LIMIT,
             }))
         }
@@ -112,6 +113,7 @@ fn installing(template: &str, view: &impl Serialize) -> Result<Script> {
         purpose: "install the engine",
         text: Secret::new(templates::render(template, view)?),
         as_user: false,
+        telling: Telling::Lines,
         limit: INSTALL_LIMIT,
     })
 }
@@ -153,6 +155,7 @@ pub fn prepare() -> Script {
         purpose: "make room for the engine's settings",
         text: Secret::new(templates::plain("guest/prepare.sh").to_owned()),
         as_user: false,
+        telling: Telling::Lines,
         limit: Duration::from_secs(60),
     }
 }
@@ -163,6 +166,7 @@ pub fn apply() -> Script {
         purpose: "restart the engine with its new settings",
         text: Secret::new(templates::plain("guest/apply.sh").to_owned()),
         as_user: false,
+        telling: Telling::Lines,
         // An emulated guest takes its time.
         limit: Duration::from_secs(300),
     }

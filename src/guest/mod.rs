@@ -29,6 +29,17 @@ pub struct Script {
     pub as_user: bool,
     /// How long it may take.
     pub limit: Duration,
+    /// Whether what it prints is for people.
+    pub telling: Telling,
+}
+
+/// What becomes of the lines that a script prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    /// They are reported as they come, and kept in the run's log.
+    Lines,
+    /// They are an answer for fleet alone, and may hold what nobody should read.
+    Nothing,
 }
 
 /// What a script left behind.

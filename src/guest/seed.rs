@@ -14,7 +14,7 @@ use std::time::Duration;
 use fleet_driver::{Error, LabNic, Result, Secret};
 use serde::Serialize;
 
-use super::{GuestFile, Script};
+use super::{GuestFile, Script, Telling};
 use crate::templates;
 
 /// What a machine's first boot is made of.
@@ -176,6 +176,10 @@ pub fn scrub() -> Script {
         purpose: "remove the first boot's secrets",
         text: Secret::new(templates::plain("guest/scrub.sh").to_owned()),
         as_user: false,
+        telling: Telling::Nothing,
         limit: Duration::from_secs(60),
     }
 }
+
+#[cfg(test)]
+mod tests;

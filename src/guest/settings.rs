@@ -284,3 +284,6 @@ fn pretty(object: &Map<String, Value>) -> String {
     // `{:#}` of a JSON value is its indented form.
     format!("{:#}\n", Value::Object(object.clone()))
 }
+
+#[cfg(test)]
+mod tests;

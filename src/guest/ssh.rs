@@ -127,7 +127,7 @@ impl Guest for Ssh {
                 return Ok(());
             }
             let script = put::script(files)?;
-            script::quietly(self, &script, cx).await.map(drop)
+            script::run(self, &script, cx).await.map(drop)
         })
     }
 }

@@ -1,1 +1,384 @@
-//! The embedded driver.
+//! The embedded driver: QEMU, no daemon, no root.
+//!
+//! A machine is a folder ([`folder`]) and, while it runs, a QEMU process that goes on
+//! when `fleet` ends ([`process`], [`power`]). Machines reach each other on a
+//! multicast segment that never leaves the loopback interface, and the host reaches
+//! them through forwarded ports of 127.0.0.1 ([`args`]).
+//!
+//! This file decides; the others each know one thing.
+
+mod args;
+mod check;
+mod disk;
+mod emulator;
+mod folder;
+mod machine;
+mod options;
+mod ports;
+mod power;
+mod probe;
+mod process;
+mod qmp;
+mod seed;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use fleet_driver::{
+    About, Answer, Capabilities, Console, Cx, Driver, Error, ErrorKind, Finding, Level, MachineId,
+    Power, Result, Sighting, Stop, VmSpec,
+};
+use tokio::sync::{Mutex, OnceCell};
+
+use crate::args::{Seed, Start};
+use crate::emulator::Emulator;
+use crate::folder::{CONSOLE, Content, Folder, SERIAL};
+use crate::machine::{Accel, Machine, disk_mib};
+use crate::options::AccelChoice;
+pub use crate::options::Options;
+use crate::probe::Kvm;
+use crate::process::Process;
+
+/// Makes machines with QEMU.
+pub struct Qemu {
+    cache: PathBuf,
+    /// What was asked of this host, which does not change while `fleet` runs.
+    emulator: OnceCell<Emulator>,
+    kvm: OnceCell<Kvm>,
+    /// Held from choosing ports until they are written down, so that two machines do
+    /// not choose the same ones.
+    choosing_ports: Mutex<()>,
+}
+
+impl Qemu {
+    /// A driver that keeps what it finds out about KVM in the folder `cache`, which
+    /// need not exist yet.
+    pub fn new(cache: impl Into<PathBuf>) -> Self {
+        Self {
+            cache: cache.into(),
+            emulator: OnceCell::new(),
+            kvm: OnceCell::new(),
+            choosing_ports: Mutex::new(()),
+        }
+    }
+
+    async fn emulator(&self, cx: &Cx) -> Result<&Emulator> {
+        self.emulator.get_or_try_init(|| Emulator::ask(cx)).await
+    }
+
+    async fn kvm(&self, cx: &Cx) -> Result<&Kvm> {
+        let emulator = self.emulator(cx).await?;
+        self.kvm.get_or_try_init(|| probe::kvm(&self.cache, emulator, cx)).await
+    }
+
+    /// What will execute the guest's code, with the reason for the choice of `auto`.
+    async fn accelerate(&self, choice: AccelChoice, cx: &Cx) -> Result<(Accel, Option<String>)> {
+        match choice {
+            AccelChoice::Tcg => Ok((Accel::Tcg, None)),
+            AccelChoice::Kvm => match probe::open_device() {
+                Ok(()) => Ok((Accel::Kvm, None)),
+                Err(why) => Err(Error::host(why).hint(check::KVM_HINT)),
+            },
+            AccelChoice::Auto => {
+                let (accel, text) = check::explain(self.kvm(cx).await?);
+                Ok((accel, Some(text)))
+            }
+        }
+    }
+
+    async fn check_all(&self, wanted: &[(MachineId, VmSpec)], cx: &Cx) -> Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        let machines = check::look(wanted, cx, &mut findings);
+        let emulator = self.emulator(cx).await;
+        let installed = emulator.is_ok();
+        check::programs(emulator, cx, &mut findings).await?;
+        check::explicit_kvm(&machines, probe::open_device().err().as_deref(), &mut findings);
+        let mut auto = Accel::Tcg;
+        if installed && check::has_choice(&machines) {
+            match self.accelerate(AccelChoice::Auto, cx).await {
+                Ok((accel, reason)) => {
+                    auto = accel;
+                    let text = reason.unwrap_or_default();
+                    findings.push(check::finding(Level::Info, None, text));
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
+                Err(error) => findings.push(check::from_error(None, &error)),
+            }
+        }
+        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        check::memory(&machines, auto, &meminfo, &mut findings);
+        check::disk(&machines, cx, &mut findings).await?;
+        check::fixed_ports(&machines, cx.scratch_root(), &mut findings);
+        check::images(&machines, &mut findings);
+        Ok(findings)
+    }
+
+    async fn create_one(&self, id: &MachineId, spec: &VmSpec, cx: &Cx) -> Result<()> {
+        let options = Options::parse(&spec.options)?;
+        let folder = Folder::new(id, cx);
+        let process = Process::of(id, &folder);
+        if let Content::Whole(machine) = folder.content()? {
+            machine.agrees_with(spec)?;
+            return self.change(id, &folder, *machine, spec, options, process, cx).await;
+        }
+        if process.is_some() {
+            let text = "A process of this machine was still running although its disk is gone; \
+                        it was ended.";
+            power::cut(id, &folder, cx).await?;
+            cx.reporter().note(Level::Warning, text);
+        }
+        folder.make()?;
+        let (accel, reason) = self.accelerate(options.accel, cx).await?;
+        if let Some(reason) = reason {
+            cx.reporter().note(Level::Info, sentence(&reason));
+        }
+        disk::make(&folder, spec, cx).await?;
+        seed::write(&folder, spec)?;
+        let _choosing = self.choosing_ports.lock().await;
+        let siblings = folder::siblings(cx.scratch_root(), id.machine());
+        let ports = ports::choose(id, &options, None, &siblings)?;
+        let machine = Machine::new(id, spec, options, ports, accel);
+        // A description that QEMU cannot follow is refused before it exists.
+        args::words(&machine, Start { seed: Seed::Gone, sandbox: args::Sandbox::Unavailable })?;
+        folder.save(&machine)
+    }
+
+    /// Brings a machine that exists to what is asked for now. What needs a new start,
+    /// such as its size, waits for the next `create` while it is off.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one decision")]
+    async fn change(
+        &self,
+        id: &MachineId,
+        folder: &Folder,
+        machine: Machine,
+        spec: &VmSpec,
+        options: Options,
+        process: Option<Process>,
+        cx: &Cx,
+    ) -> Result<()> {
+        let mut wanted = Machine::new(id, spec, options, machine.ports, machine.accel);
+        // The image may have moved, but its disk stands on the file it was made from;
+        // and a disk does not shrink.
+        wanted.image = machine.image.clone();
+        wanted.disk_mib = machine.disk_mib.max(disk_mib(spec));
+        wanted.ports.ssh = wanted.options.ssh_port.unwrap_or(machine.ports.ssh);
+        wanted.ports.engine = wanted.options.engine_port.unwrap_or(machine.ports.engine);
+        if wanted == machine {
+            return Ok(());
+        }
+        if process.is_some() {
+            let text = "The machine runs; what was changed in `machines.toml` counts once it has \
+                        been stopped and `fleet up` is run again.";
+            cx.reporter().note(Level::Warning, text);
+            return Ok(());
+        }
+        args::words(&wanted, Start { seed: Seed::Gone, sandbox: args::Sandbox::Unavailable })?;
+        if wanted.disk_mib > machine.disk_mib {
+            disk::grow(folder, wanted.disk_mib, cx).await?;
+        }
+        folder.save(&wanted)
+    }
+
+    async fn start_one(&self, id: &MachineId, cx: &Cx) -> Result<()> {
+        let folder = Folder::new(id, cx);
+        let mut machine = folder.machine()?;
+        if Process::of(id, &folder).is_some() {
+            match power::go_on(id, &folder, cx).await {
+                // It was on its way out.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                other => return other,
+            }
+        }
+        folder.tidy()?;
+        let emulator = self.emulator(cx).await?;
+        machine.accel = self.accelerate(machine.options.accel, cx).await?.0;
+        let start = Start { seed: seed::of(&folder), sandbox: emulator.sandbox };
+        self.settle_ports(id, &folder, &mut machine, cx).await?;
+        if !folder.file(CONSOLE).exists() {
+            folder.write(CONSOLE, b"")?;
+        }
+        let failure = match power::spawn(id, &folder, &machine, start, cx).await {
+            Ok(()) => return Ok(()),
+            Err(failure) => failure,
+        };
+        if Process::of(id, &folder).is_some() || failure.kind() == ErrorKind::Interrupted {
+            return Err(failure);
+        }
+        // Another program may have taken a port in the last moment; then others are
+        // chosen, once.
+        let before = machine.ports;
+        self.settle_ports(id, &folder, &mut machine, cx).await?;
+        if machine.ports == before {
+            return Err(failure);
+        }
+        power::spawn(id, &folder, &machine, start, cx).await
+    }
+
+    /// Sees that the machine's ports can be had, and writes down what was decided.
+    async fn settle_ports(
+        &self,
+        id: &MachineId,
+        folder: &Folder,
+        machine: &mut Machine,
+        cx: &Cx,
+    ) -> Result<()> {
+        check::ports_are_free(id, machine)?;
+        let _choosing = self.choosing_ports.lock().await;
+        let siblings = folder::siblings(cx.scratch_root(), id.machine());
+        let ports = ports::choose(id, &machine.options, Some(machine.ports), &siblings)?;
+        if ports != machine.ports {
+            let text = "Another program has taken a port of this machine, so it has got a new \
+                        one; run `fleet env` again where you use it.";
+            cx.reporter().note(Level::Warning, text);
+            machine.ports = ports;
+        }
+        folder.save(machine)
+    }
+
+    async fn inspect_one(&self, id: &MachineId, cx: &Cx) -> Result<Option<Sighting>> {
+        let folder = Folder::new(id, cx);
+        let process = Process::of(id, &folder);
+        let machine = match folder.content() {
+            Ok(Content::Whole(machine)) => machine,
+            Ok(Content::Nothing | Content::Foreign | Content::Half) => {
+                let orphan = |p: Process| {
+                    broken(format!("QEMU runs (process {}), but its folder is gone", p.pid))
+                };
+                return Ok(process.map(orphan));
+            }
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                return Ok(Some(broken(error.to_string())));
+            }
+            Err(error) => return Err(error),
+        };
+        let power = match process {
+            Some(process) => power::power(process, id, &folder, cx).await?,
+            None => Power::Stopped,
+        };
+        let mut details =
+            BTreeMap::from([("accel".to_owned(), machine.accel.name().to_owned())]);
+        if let Some(process) = process {
+            details.insert("pid".to_owned(), process.pid.to_string());
+        }
+        Ok(Some(Sighting {
+            power,
+            ssh: Some(machine.ssh()),
+            engine: Some(machine.engine()),
+            lab: Some(machine.lab.address),
+            cpus: machine.cpus,
+            memory_mib: machine.memory_mib,
+            image_sha256: machine.image.sha256.clone(),
+            forwards: machine.forwards.clone(),
+            console: Some(Console { socket: folder.file(SERIAL), log: folder.file(CONSOLE) }),
+            seeded: seed::of(&folder) == Seed::Attached,
+            details,
+        }))
+    }
+
+    async fn stop_one(&self, id: &MachineId, how: Stop, cx: &Cx) -> Result<()> {
+        let folder = Folder::new(id, cx);
+        let known = folder.machine().map(drop);
+        match how {
+            Stop::Soft => {
+                known?;
+                power::press(id, &folder, cx).await?;
+            }
+            // A process is ended even if its folder is gone.
+            Stop::Hard => {
+                power::cut(id, &folder, cx).await?;
+                known?;
+            }
+        }
+        folder.tidy()
+    }
+
+    async fn unseed_one(&self, id: &MachineId, cx: &Cx) -> Result<()> {
+        let folder = Folder::new(id, cx);
+        folder.machine()?;
+        match seed::of(&folder) {
+            Seed::Attached => seed::remove(&folder, Process::of(id, &folder), cx).await,
+            Seed::Gone => Ok(()),
+        }
+    }
+
+    async fn destroy_one(&self, id: &MachineId, cx: &Cx) -> Result<()> {
+        let folder = Folder::new(id, cx);
+        // The process first: without its folder it would be harder to find.
+        power::cut(id, &folder, cx).await?;
+        folder.remove()
+    }
+}
+
+impl Driver for Qemu {
+    fn about(&self) -> About {
+        About {
+            name: "qemu",
+            capabilities: Capabilities { seed: true, static_addresses: true, console: true },
+            concurrency: 8,
+        }
+    }
+
+    fn check<'a>(
+        &'a self,
+        wanted: &'a [(MachineId, VmSpec)],
+        cx: &'a Cx,
+    ) -> Answer<'a, Vec<Finding>> {
+        Box::pin(self.check_all(wanted, cx))
+    }
+
+    fn list<'a>(&'a self, fleet: &'a str, cx: &'a Cx) -> Answer<'a, Vec<MachineId>> {
+        Box::pin(async move {
+            let made = folder::list(cx.scratch_root(), fleet)?;
+            let all: BTreeSet<MachineId> = made.into_iter().chain(process::running(fleet)).collect();
+            Ok(all.into_iter().collect())
+        })
+    }
+
+    fn inspect<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, Option<Sighting>> {
+        Box::pin(self.inspect_one(id, cx))
+    }
+
+    fn create<'a>(&'a self, id: &'a MachineId, spec: &'a VmSpec, cx: &'a Cx) -> Answer<'a, ()> {
+        Box::pin(self.create_one(id, spec, cx))
+    }
+
+    fn start<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, ()> {
+        Box::pin(self.start_one(id, cx))
+    }
+
+    fn stop<'a>(&'a self, id: &'a MachineId, how: Stop, cx: &'a Cx) -> Answer<'a, ()> {
+        Box::pin(self.stop_one(id, how, cx))
+    }
+
+    fn unseed<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, ()> {
+        Box::pin(self.unseed_one(id, cx))
+    }
+
+    fn destroy<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, ()> {
+        Box::pin(self.destroy_one(id, cx))
+    }
+}
+
+/// What can be said of a machine whose description cannot be read.
+fn broken(why: String) -> Sighting {
+    Sighting {
+        power: Power::Broken(why),
+        ssh: None,
+        engine: None,
+        lab: None,
+        cpus: 0,
+        memory_mib: 0,
+        image_sha256: String::new(),
+        forwards: Vec::new(),
+        console: None,
+        seeded: false,
+        details: BTreeMap::new(),
+    }
+}
+
+/// A fragment as a sentence.
+fn sentence(fragment: &str) -> String {
+    let mut letters = fragment.chars();
+    let first = letters.next().map(char::to_uppercase).into_iter().flatten();
+    format!("{}.", first.chain(letters).collect::<String>())
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 use fleet_driver::{Error, Result, Secret, text};
 use russh::keys::ssh_encoding::base64::{Base64, Encoding};
 
-use crate::guest::{GuestFile, Script};
+use crate::guest::{GuestFile, Script, Telling};
 
 /// Long enough for a few MiB into a busy emulated guest.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -51,6 +51,7 @@ pub(super) fn script(files: &[GuestFile]) -> Result<Script> {
         purpose: "write files",
         text: Secret::new(text),
         as_user: false,
+        telling: Telling::Nothing,
         limit: LIMIT,
     })
 }

@@ -9,7 +9,7 @@ use fleet_driver::{Cx, Error, Result};
 use super::channel::{Ended, Output, Piece, Request};
 use super::lines::Lines;
 use super::{Ssh, bounded};
-use crate::guest::{GuestOutput, Script};
+use crate::guest::{GuestOutput, Script, Telling};
 
 /// More output than this is a runaway.
 const MOST_OUTPUT: usize = 64 << 20;
@@ -17,23 +17,8 @@ const MOST_OUTPUT: usize = 64 << 20;
 /// background may hold its streams for ever.
 const AFTERWARDS: Duration = Duration::from_secs(3);
 
-/// Runs a script and reports its lines as they come.
+/// Runs a script and tells its lines as it asks.
 pub(super) async fn run(ssh: &Ssh, script: &Script, cx: &Cx) -> Result<GuestOutput> {
-    run_with(ssh, script, Telling::Lines, cx).await
-}
-
-/// Runs a script of fleet's own whose output interests nobody.
-pub(super) async fn quietly(ssh: &Ssh, script: &Script, cx: &Cx) -> Result<GuestOutput> {
-    run_with(ssh, script, Telling::Nothing, cx).await
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Telling {
-    Lines,
-    Nothing,
-}
-
-async fn run_with(ssh: &Ssh, script: &Script, telling: Telling, cx: &Cx) -> Result<GuestOutput> {
     let about = |error: Error| {
         error.with("machine", &ssh.machine).with("purpose", script.purpose)
     };
@@ -51,7 +36,7 @@ async fn run_with(ssh: &Ssh, script: &Script, telling: Telling, cx: &Cx) -> Resu
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            gathered = gather(&mut output, telling, cx) => gathered,
+            gathered = gather(&mut output, script.telling, cx) => gathered,
             () = feed => unreachable!("it waits for ever"),
         }
     };

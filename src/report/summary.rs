@@ -1,0 +1,85 @@
+//! What is said at the end of a run.
+
+use std::path::Path;
+use std::time::Duration;
+
+use fleet_driver::event::Outcome;
+
+use super::ink::{Colour, Ink};
+use super::{clean, words};
+use crate::apply::LaneEnd;
+
+/// The end of a run in words: how many lanes did what, each that did not reach its
+/// end with its reason, the log, and what to type next.
+///
+/// Ends with a line's end. `colour` says whether the stream takes it.
+pub fn summary(
+    ends: &[LaneEnd],
+    elapsed: Duration,
+    next: &[String],
+    log: Option<&Path>,
+    colour: bool,
+) -> String {
+    let colour = Colour::when(colour);
+    let mut text = headline(ends, elapsed, colour);
+    let width = ends.iter().map(|end| end.machine.len()).max().unwrap_or(0);
+    for LaneEnd {
+        machine,
+        outcome,
+        elapsed: _,
+    } in ends
+    {
+        match outcome {
+            Outcome::Done | Outcome::Unchanged => {}
+            Outcome::Failed { error, hint } => {
+                let error = clean::line(&clean::text(error));
+                let line = format!("✗ {machine:width$}  failed: {error}");
+                text += &format!("{}\n", colour.paint(Ink::Bad, &line));
+                if let Some(hint) = hint {
+                    let hint = clean::line(&clean::text(hint));
+                    text += &format!("  {:width$}  hint: {hint}\n", "");
+                }
+            }
+            Outcome::Skipped { because } => {
+                let because = clean::line(&clean::text(because));
+                text += &format!("- {machine:width$}  skipped, because {because}\n");
+            }
+        }
+    }
+    if let Some(log) = log {
+        text += &format!("log: {}\n", log.display());
+    }
+    if !next.is_empty() {
+        text += "Next:\n";
+        for command in next {
+            text += &format!("  {}\n", colour.paint(Ink::Strong, command));
+        }
+    }
+    text
+}
+
+fn headline(ends: &[LaneEnd], elapsed: Duration, colour: Colour) -> String {
+    let count = |wanted: fn(&Outcome) -> bool| ends.iter().filter(|e| wanted(&e.outcome)).count();
+    let failed = count(|o| matches!(o, Outcome::Failed { .. }));
+    let skipped = count(|o| matches!(o, Outcome::Skipped { .. }));
+    let changed = count(|o| matches!(o, Outcome::Done));
+    let machines = words::count(ends.len(), "machine");
+    let time = words::time(elapsed);
+    if failed + skipped > 0 {
+        let mut parts = Vec::new();
+        for (number, what) in [(failed, "failed"), (skipped, "skipped")] {
+            if number > 0 {
+                parts.push(format!("{number} {what}"));
+            }
+        }
+        let line = format!("Not done: of {machines} {} ({time}).", parts.join(", "));
+        format!("{}\n", colour.paint(Ink::Bad, &line))
+    } else if changed == 0 {
+        format!("Nothing to do: {machines} ({time}).\n")
+    } else {
+        format!(
+            "{}\n",
+            colour.paint(Ink::Good, &format!("Done: {machines} ({time})."))
+        )
+    }
+}
