@@ -98,7 +98,9 @@ impl KeyPair {
 /// # Errors
 /// `Conflict` if the line is not a public key.
 pub fn fingerprint(public: &str) -> Result<String> {
-    Ok(parse_public(public)?.fingerprint(HashAlg::Sha256).to_string())
+    Ok(parse_public(public)?
+        .fingerprint(HashAlg::Sha256)
+        .to_string())
 }
 
 /// Reads a public key's line.
@@ -146,7 +148,10 @@ pub fn write_client_config(dir: &Path, entries: &[ClientEntry]) -> Result<()> {
         _ = writeln!(known, "{} {}", entry.name, line.trim_end());
     }
     write_atomically(&dir.join("known_hosts"), known.as_bytes())?;
-    write_atomically(&dir.join("config"), client_config(&dir, entries)?.as_bytes())
+    write_atomically(
+        &dir.join("config"),
+        client_config(&dir, entries)?.as_bytes(),
+    )
 }
 
 fn client_config(dir: &Path, entries: &[ClientEntry]) -> Result<String> {
@@ -192,7 +197,12 @@ fn config_path(path: &Path) -> Result<String> {
     if text.contains("${") || text.contains(char::is_control) {
         return Err(unusable());
     }
-    Ok(format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\"").replace('%', "%%")))
+    Ok(format!(
+        "\"{}\"",
+        text.replace('\\', r"\\")
+            .replace('"', "\\\"")
+            .replace('%', "%%")
+    ))
 }
 
 fn public_path(path: &Path) -> PathBuf {
@@ -202,7 +212,9 @@ fn public_path(path: &Path) -> PathBuf {
 }
 
 fn folder(path: &Path) -> &Path {
-    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 fn load(path: &Path) -> Result<Option<KeyPair>> {
@@ -228,8 +240,8 @@ fn load(path: &Path) -> Result<Option<KeyPair>> {
 /// once end with the same key.
 fn create(path: &Path) -> Result<KeyPair> {
     let pair = KeyPair::generate("fleet")?;
-    let file = temporary(path, pair.private.expose().as_bytes())
-        .map_err(|e| cannot("write", path, e))?;
+    let file =
+        temporary(path, pair.private.expose().as_bytes()).map_err(|e| cannot("write", path, e))?;
     match file.persist_noclobber(path) {
         Ok(_) => {
             sync_folder(path).map_err(|e| cannot("write", path, e))?;
@@ -244,7 +256,9 @@ fn create(path: &Path) -> Result<KeyPair> {
 
 /// Writes and flushes a temporary file beside `path`; `tempfile` makes it 0600.
 fn temporary(path: &Path, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder(path))?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".new-")
+        .tempfile_in(folder(path))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     Ok(file)
@@ -253,7 +267,10 @@ fn temporary(path: &Path, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
 #[cfg(unix)]
 fn private_folder(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)?;
     if fs::metadata(dir)?.permissions().mode() & 0o077 != 0 {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
     }
