@@ -4,8 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleet::guest::keys::KeyPair;
-use fleet::guest::ssh::{Contact, Ended, Piece, Pty, Request, Ssh};
+use fleet::guest::ssh::{Ended, Piece, Pty, Request, Ssh};
 use fleet::guest::terminal::Size;
 use fleet::guest::{Guest, GuestFile, Script, Telling};
 use fleet_driver::event::{EventKind, Reporter, Stream};
@@ -14,7 +13,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::ssh::{Greeting, Manner, Server};
+use crate::support::ssh::{Manner, Server};
+
+mod connect;
 
 fn cx() -> Cx {
     Cx::new("/nowhere", Reporter::silent(), CancellationToken::new())
@@ -37,7 +38,10 @@ async fn connected(server: &Server) -> Ssh {
 
 /// Runs a command to its end: standard output, standard error, and how it ended.
 async fn exec(ssh: &Ssh, command: &str, input: Vec<u8>) -> (Vec<u8>, Vec<u8>, Ended) {
-    let request = Request { command: Some(command.to_owned()), pty: None };
+    let request = Request {
+        command: Some(command.to_owned()),
+        pty: None,
+    };
     let (to, mut from) = ssh.start(&request, &cx()).await.unwrap();
     let feed = async {
         to.send(input).await.unwrap();
@@ -58,7 +62,8 @@ async fn exec(ssh: &Ssh, command: &str, input: Vec<u8>) -> (Vec<u8>, Vec<u8>, En
 
 fn context<'a>(error: &'a Error, key: &str) -> &'a str {
     let found = error.context().iter().find(|(known, _)| *known == key);
-    found.map(|(_, value)| value.as_str()).unwrap_or_else(|| panic!("no `{key}` in {error:?}"))
+    let (_, value) = found.unwrap_or_else(|| panic!("no `{key}` in {error:?}"));
+    value
 }
 
 #[tokio::test]
@@ -66,89 +71,16 @@ async fn the_pinned_host_is_let_in_and_one_connection_serves_all() {
     let server = Server::proper().await;
     let ssh = connected(&server).await;
     for n in 0..3 {
-        let out = ssh.run(&script(&format!("echo {n}; id -u >/dev/null")), &cx()).await.unwrap();
+        let out = ssh
+            .run(&script(&format!("echo {n}; id -u >/dev/null")), &cx())
+            .await
+            .unwrap();
         assert_eq!(out.stdout, format!("{n}\n").into_bytes());
     }
     let seen = server.seen();
     assert_eq!((seen.connections, seen.logins), (1, 1));
     assert_eq!(seen.commands, vec!["sudo -n sh -s"; 3]);
     ssh.close().await;
-}
-
-#[tokio::test]
-async fn a_changed_host_key_is_an_error_and_no_login_is_tried() {
-    let server = Server::proper().await;
-    let pinned = KeyPair::generate("another").unwrap();
-    let mut target = server.target();
-    target.host_key = pinned.public.clone();
-    let error = Ssh::wait_for(&target, Contact::First, &cx()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert_eq!(error.message(), "the host key of `host1` has changed");
-    assert_eq!(context(&error, "expected"), pinned.fingerprint().unwrap());
-    assert_eq!(context(&error, "offered"), server.host_key.fingerprint().unwrap());
-    assert!(error.hint_text().unwrap().contains("nothing was sent"));
-    assert_eq!((server.seen().connections, server.seen().logins), (1, 0));
-}
-
-#[tokio::test]
-async fn a_refused_key_is_an_error_at_once_for_a_guest_that_knew_it() {
-    let server = Server::proper().await;
-    let mut target = server.target();
-    target.key = KeyPair::generate("stranger").unwrap();
-    let error = Ssh::wait_for(&target, Contact::Known, &cx()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Guest);
-    assert_eq!(context(&error, "key"), target.key.fingerprint().unwrap());
-    assert_eq!(server.seen().connections, 1);
-}
-
-#[tokio::test]
-async fn a_guest_that_boots_is_waited_for() {
-    let boot = [Greeting::Close, Greeting::Silence, Greeting::Refusal, Greeting::Proper];
-    let server = Server::start(&boot, Manner::Runs).await;
-    let ssh = Ssh::wait_for(&server.target(), Contact::First, &cx()).await.unwrap();
-    assert_eq!(server.seen().connections, 4);
-    assert_eq!(ssh.run(&script("echo up"), &cx()).await.unwrap().stdout, b"up\n");
-}
-
-#[tokio::test]
-async fn a_port_that_nobody_listens_on_is_busy_until_the_deadline() {
-    let mut target = Server::proper().await.target();
-    // Bound but not listening: connections are refused, and nobody else gets the port.
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    target.address = socket.local_addr().unwrap();
-    let error = Ssh::connect(&target, &cx()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Busy);
-    let soon = cx().within(Duration::from_millis(300));
-    let error = Ssh::wait_for(&target, Contact::First, &soon).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Driver);
-    assert!(error.message().contains(&format!("SSH at {}", target.address)), "{error}");
-    assert!(error.hint_text().unwrap().contains("fleet logs host1"));
-}
-
-#[tokio::test]
-async fn something_else_on_the_port_is_named() {
-    let server = Server::start(&[Greeting::Garbage], Manner::Runs).await;
-    let error = Ssh::wait_for(&server.target(), Contact::First, &cx()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert!(error.message().contains("does not speak SSH"), "{error}");
-}
-
-#[tokio::test]
-async fn ctrl_c_ends_a_wait() {
-    let server = Server::start(&[Greeting::Silence; 9], Manner::Runs).await;
-    let cancel = CancellationToken::new();
-    let cx = Cx::new("/nowhere", Reporter::silent(), cancel.clone());
-    let target = server.target();
-    let waiting = Ssh::wait_for(&target, Contact::First, &cx);
-    let interrupt = async {
-        while server.seen().connections == 0 {
-            tokio::task::yield_now().await;
-        }
-        cancel.cancel();
-    };
-    let (result, ()) = tokio::join!(waiting, interrupt);
-    assert_eq!(result.unwrap_err().kind(), ErrorKind::Interrupted);
 }
 
 #[tokio::test]
@@ -180,7 +112,10 @@ async fn a_signal_is_told() {
     let ssh = connected(&server).await;
     let error = ssh.run(&script("true"), &cx()).await.unwrap_err();
     assert!(context(&error, "status").contains("TERM"), "{error:?}");
-    let request = Request { command: Some("true".to_owned()), pty: None };
+    let request = Request {
+        command: Some("true".to_owned()),
+        pty: None,
+    };
     let (_input, mut output) = ssh.start(&request, &cx()).await.unwrap();
     assert_eq!(output.next().await.unwrap(), None);
     assert_eq!(output.end().unwrap().code(), 143);
@@ -190,14 +125,20 @@ async fn a_signal_is_told() {
 async fn a_silent_script_ends_at_its_limit_and_the_connection_lives_on() {
     let server = Server::proper().await;
     let ssh = connected(&server).await;
-    let silent = Script { limit: Duration::from_millis(300), ..script("exec sleep 600") };
+    let silent = Script {
+        limit: Duration::from_millis(300),
+        ..script("exec sleep 600")
+    };
     let error = ssh.run(&silent, &cx()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Guest);
     assert!(error.message().contains("test a script within"), "{error}");
     while server.seen().killed == 0 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(ssh.run(&script("echo on"), &cx()).await.unwrap().stdout, b"on\n");
+    assert_eq!(
+        ssh.run(&script("echo on"), &cx()).await.unwrap().stdout,
+        b"on\n"
+    );
 }
 
 #[tokio::test]
@@ -217,7 +158,10 @@ async fn a_reset_in_the_middle_is_an_error_of_the_guest() {
 async fn what_a_script_leaves_running_does_not_hold_it_up() {
     let server = Server::start(&[], Manner::Lingers).await;
     let ssh = connected(&server).await;
-    assert_eq!(ssh.run(&script("echo on"), &cx()).await.unwrap().stdout, b"on\n");
+    assert_eq!(
+        ssh.run(&script("echo on"), &cx()).await.unwrap().stdout,
+        b"on\n"
+    );
 }
 
 #[tokio::test]
@@ -227,21 +171,39 @@ async fn no_command_can_eat_its_script_and_lines_come_as_events() {
     let (reporter, mut events) = Reporter::channel();
     let cx = Cx::new("/nowhere", reporter, CancellationToken::new());
     let text = "cat\necho after\nprintf 'a\\rb\\n' >&2\nprintf end # no line end";
-    let out = ssh.run(&Script { as_user: true, ..script(text) }, &cx).await.unwrap();
+    let out = ssh
+        .run(
+            &Script {
+                as_user: true,
+                ..script(text)
+            },
+            &cx,
+        )
+        .await
+        .unwrap();
     assert_eq!(out.stdout, b"after\nend");
     assert_eq!(server.seen().commands, ["sh -s"]);
     let (mut printed, mut complained) = (Vec::new(), Vec::new());
     while let Ok(event) = events.try_recv() {
         match event.kind {
-            EventKind::Line { stream: Stream::Stdout, text } => printed.push(text),
-            EventKind::Line { stream: Stream::Stderr, text } => complained.push(text),
+            EventKind::Line {
+                stream: Stream::Stdout,
+                text,
+            } => printed.push(text),
+            EventKind::Line {
+                stream: Stream::Stderr,
+                text,
+            } => complained.push(text),
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!((printed, complained), (
-        vec!["after".to_owned(), "end".to_owned()],
-        vec!["a".to_owned(), "b".to_owned()]
-    ));
+    assert_eq!(
+        (printed, complained),
+        (
+            vec!["after".to_owned(), "end".to_owned()],
+            vec!["a".to_owned(), "b".to_owned()]
+        )
+    );
 }
 
 #[tokio::test]
@@ -252,7 +214,10 @@ async fn commands_share_the_channels_that_a_guest_allows() {
         .map(|n| {
             let ssh = Arc::clone(&ssh);
             tokio::spawn(async move {
-                let out = ssh.run(&script(&format!("sleep 0.05; echo {n}")), &cx()).await.unwrap();
+                let out = ssh
+                    .run(&script(&format!("sleep 0.05; echo {n}")), &cx())
+                    .await
+                    .unwrap();
                 assert_eq!(out.stdout, format!("{n}\n").into_bytes());
             })
         })
@@ -286,13 +251,24 @@ async fn files_arrive_whole_with_their_modes() {
     ];
     ssh.put(&files, &cx()).await.unwrap();
     for (file, wanted) in files.iter().zip([0o600, 0o644, 0o755]) {
-        assert!(std::fs::read(&file.path).unwrap() == *file.content.expose(), "{}", file.path);
+        assert!(
+            std::fs::read(&file.path).unwrap() == *file.content.expose(),
+            "{}",
+            file.path
+        );
         let mode = std::fs::metadata(&file.path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, wanted, "{}", file.path);
     }
     let seen = server.seen();
-    assert_eq!(seen.commands, ["sudo -n sh -s"], "one round trip, nothing in argv");
-    let left: Vec<_> = std::fs::read_dir(place("")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(
+        seen.commands,
+        ["sudo -n sh -s"],
+        "one round trip, nothing in argv"
+    );
+    let left: Vec<_> = std::fs::read_dir(place(""))
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
     assert_eq!(left.len(), 3, "{left:?}");
 }
 
@@ -308,10 +284,16 @@ async fn files_change_all_or_not_at_all() {
         content: Secret::new(b"words".to_vec()),
     };
     // A file where a folder is needed.
-    let error = ssh.put(&[file("first"), file("file/second")], &cx()).await.unwrap_err();
+    let error = ssh
+        .put(&[file("first"), file("file/second")], &cx())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Guest);
     assert!(error.message().contains("write files"), "{error}");
-    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let left: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
     assert_eq!(left, ["file"]);
 }
 
@@ -319,14 +301,37 @@ async fn files_change_all_or_not_at_all() {
 async fn a_terminal_is_asked_for() {
     let server = Server::proper().await;
     let ssh = connected(&server).await;
-    let pty = Pty { term: "xterm-256color".to_owned(), size: Size { columns: 100, rows: 30 } };
-    let (input, mut output) =
-        ssh.start(&Request { command: None, pty: Some(pty) }, &cx()).await.unwrap();
-    input.send(Bytes::from_static(b"echo hello; exit 3\n")).await.unwrap();
-    assert_eq!(output.next().await.unwrap(), Some(Piece::Stdout(Bytes::from_static(b"hello\n"))));
+    let pty = Pty {
+        term: "xterm-256color".to_owned(),
+        size: Size {
+            columns: 100,
+            rows: 30,
+        },
+    };
+    let (input, mut output) = ssh
+        .start(
+            &Request {
+                command: None,
+                pty: Some(pty),
+            },
+            &cx(),
+        )
+        .await
+        .unwrap();
+    input
+        .send(Bytes::from_static(b"echo hello; exit 3\n"))
+        .await
+        .unwrap();
+    assert_eq!(
+        output.next().await.unwrap(),
+        Some(Piece::Stdout(Bytes::from_static(b"hello\n")))
+    );
     assert_eq!(output.next().await.unwrap(), None);
     assert_eq!(output.end().unwrap(), Ended::Status(3));
-    assert_eq!(server.seen().terminals, [("xterm-256color".to_owned(), 100, 30)]);
+    assert_eq!(
+        server.seen().terminals,
+        [("xterm-256color".to_owned(), 100, 30)]
+    );
 }
 
 #[tokio::test]
@@ -335,7 +340,10 @@ async fn a_port_leads_through_the_guest() {
     let ssh = Arc::new(connected(&server).await);
     let inside = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = inside.local_addr().unwrap().port();
-    let open = ssh.forward(&format!("0:127.0.0.1:{port}").parse().unwrap(), &cx()).await.unwrap();
+    let open = ssh
+        .forward(&format!("0:127.0.0.1:{port}").parse().unwrap(), &cx())
+        .await
+        .unwrap();
     let client = async {
         let mut stream = tokio::net::TcpStream::connect(open.address).await.unwrap();
         stream.write_all(b"ping").await.unwrap();
@@ -348,7 +356,10 @@ async fn a_port_leads_through_the_guest() {
         let (mut stream, _) = inside.accept().await.unwrap();
         let mut asked = String::new();
         stream.read_to_string(&mut asked).await.unwrap();
-        stream.write_all(format!("{asked} pong").as_bytes()).await.unwrap();
+        stream
+            .write_all(format!("{asked} pong").as_bytes())
+            .await
+            .unwrap();
     };
     let (answer, ()) = tokio::join!(client, service);
     assert_eq!(answer, "ping pong");

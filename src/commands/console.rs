@@ -49,10 +49,21 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     host.out(&logs::tail(&console.log, BEFORE, &mut logs::cleaner(host))?)?;
 
     let raw = interactive.then(Raw::enter).transpose()?;
-    let near = Near::process(if interactive { Typed::Stdin } else { Typed::Silence })?;
-    let keys = if interactive { Keys::Terminal } else { Keys::Pipe };
+    let near = Near::process(if interactive {
+        Typed::Stdin
+    } else {
+        Typed::Silence
+    })?;
+    let keys = if interactive {
+        Keys::Terminal
+    } else {
+        Keys::Pipe
+    };
     // A terminal program, such as an editor, is drawn by what is cleaned away elsewhere.
-    let mut output = Shown { output, cleaner: (!interactive).then(|| logs::cleaner(host)) };
+    let mut output = Shown {
+        output,
+        cleaner: (!interactive).then(|| logs::cleaner(host)),
+    };
     let parted = terminal::join(&input, &mut output, near, keys, host.cancel()).await;
     drop(raw);
 
@@ -65,7 +76,9 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
         }
         Ok(Parted::Left) => {
             if !global.quiet {
-                host.err(&format!("\nLeft the console of {name}; it goes on running.\n"));
+                host.err(&format!(
+                    "\nLeft the console of {name}; it goes on running.\n"
+                ));
             }
             Ok(0)
         }

@@ -37,7 +37,12 @@ pub struct Args {
     #[arg(short = 'n', long = "no-stdin")]
     no_stdin: bool,
     /// Run nothing; forward ports until Ctrl-C
-    #[arg(short = 'N', long = "no-command", requires = "forwards", conflicts_with = "command")]
+    #[arg(
+        short = 'N',
+        long = "no-command",
+        requires = "forwards",
+        conflicts_with = "command"
+    )]
     no_command: bool,
     /// Log in to this account instead of the fleet's own
     #[arg(short = 'l', long = "user", value_name = "USER")]
@@ -68,7 +73,14 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
         // Standard output belongs to the command; nothing of ours may be in it.
         Err(Failure::Error(error)) if error.kind() == ErrorKind::Interrupted => Ok(130),
         Err(failure @ Failure::Error(_)) => {
-            super::complain(host, &Global { json: false, ..global.clone() }, &failure);
+            super::complain(
+                host,
+                &Global {
+                    json: false,
+                    ..global.clone()
+                },
+                &failure,
+            );
             Ok(CONNECTION_FAILED)
         }
         other => other,
@@ -89,8 +101,9 @@ pub async fn target(session: &Session, name: &str) -> Result<Target> {
                 .hint(format!("start it: `fleet start {name}`")));
         }
         Power::Paused => {
-            return Err(Error::conflict(format!("`{name}` is paused"))
-                .hint(format!("let it go on in its hypervisor, or `fleet restart {name}`")));
+            return Err(Error::conflict(format!("`{name}` is paused")).hint(format!(
+                "let it go on in its hypervisor, or `fleet restart {name}`"
+            )));
         }
         Power::Broken(why) => {
             return Err(Error::conflict(format!("`{name}` is broken"))
@@ -99,8 +112,12 @@ pub async fn target(session: &Session, name: &str) -> Result<Target> {
         }
     }
     let record = session.store.record(name).ok_or_else(|| {
-        Error::conflict(format!("the records of `{name}` are lost, and with them its host key"))
-            .hint(format!("make it anew: `fleet down {name}`, then `fleet up`"))
+        Error::conflict(format!(
+            "the records of `{name}` are lost, and with them its host key"
+        ))
+        .hint(format!(
+            "make it anew: `fleet down {name}`, then `fleet up`"
+        ))
     })?;
     let address = sighting.ssh.ok_or_else(|| {
         Error::busy(format!("`{name}` has no address yet")).hint("try again in a moment")
@@ -110,7 +127,7 @@ pub async fn target(session: &Session, name: &str) -> Result<Target> {
         address,
         user: record.user.clone(),
         host_key: record.host_key.clone(),
-        key: KeyPair::load_or_create(&session.dir().join("ssh/id_ed25519"))?,
+        key: KeyPair::load(&session.dir().join("ssh/id_ed25519"))?,
     })
 }
 
@@ -175,12 +192,22 @@ async fn talk(
 
     let raw = terminal.then(Raw::enter).transpose()?;
     let keys = if terminal { Keys::Terminal } else { Keys::Pipe };
-    let near = Near::process(if args.no_stdin { Typed::Nothing } else { Typed::Stdin })?;
+    let near = Near::process(if args.no_stdin {
+        Typed::Nothing
+    } else {
+        Typed::Stdin
+    })?;
     let parted = terminal::join(&input, &mut output, near, keys, cx.cancelled()).await;
     drop(raw);
 
     if terminal && !global.quiet {
-        host.err(&format!("Connection to {} closed.\n", target.machine));
+        // A shell that ended has left its line; one that was left has not.
+        let line = if matches!(parted, Ok(Parted::Far)) {
+            ""
+        } else {
+            "\n"
+        };
+        host.err(&format!("{line}Connection to {} closed.\n", target.machine));
     }
     match parted? {
         Parted::Far => Ok(output.end()?.code()),
@@ -217,7 +244,9 @@ mod tests {
     }
 
     fn read(words: &[&str]) -> Args {
-        Cli::try_parse_from([&["ssh"], words].concat()).unwrap().args
+        Cli::try_parse_from([&["ssh"], words].concat())
+            .unwrap()
+            .args
     }
 
     #[test]
@@ -225,7 +254,10 @@ mod tests {
         let args = read(&["worker-1", "ls", "-la", "--tty", "-L"]);
         assert_eq!(args.command, ["ls", "-la", "--tty", "-L"]);
         assert!(!args.tty);
-        assert_eq!(read(&["worker-1", "uname -a | wc"]).command, ["uname -a | wc"]);
+        assert_eq!(
+            read(&["worker-1", "uname -a | wc"]).command,
+            ["uname -a | wc"]
+        );
         assert!(read(&["worker-1"]).command.is_empty());
     }
 

@@ -16,6 +16,9 @@ use russh::keys::{Algorithm, HashAlg, PrivateKey, PublicKey};
 
 use crate::state::write_atomically;
 
+const REPAIR: &str = "put the right key back; without it the machines made with it cannot be \
+                      reached, and must be made again: `fleet down` and `fleet up`";
+
 /// An ed25519 key pair.
 #[derive(Debug, Clone)]
 pub struct KeyPair {
@@ -69,6 +72,18 @@ impl KeyPair {
         Ok(pair)
     }
 
+    /// Loads a pair that was made before.
+    ///
+    /// # Errors
+    /// As [`KeyPair::load_or_create`], and `NotFound` if it is not there.
+    pub fn load(path: &Path) -> Result<Self> {
+        load(path)?.ok_or_else(|| {
+            Error::not_found("the SSH key is lost")
+                .with("path", path.display())
+                .hint(REPAIR)
+        })
+    }
+
     /// The fingerprint of the pair, such as `SHA256:47DEQ…`.
     ///
     /// # Errors
@@ -83,7 +98,9 @@ impl KeyPair {
 /// # Errors
 /// `Conflict` if the line is not a public key.
 pub fn fingerprint(public: &str) -> Result<String> {
-    Ok(parse_public(public)?.fingerprint(HashAlg::Sha256).to_string())
+    Ok(parse_public(public)?
+        .fingerprint(HashAlg::Sha256)
+        .to_string())
 }
 
 /// Reads a public key's line.
@@ -131,7 +148,10 @@ pub fn write_client_config(dir: &Path, entries: &[ClientEntry]) -> Result<()> {
         _ = writeln!(known, "{} {}", entry.name, line.trim_end());
     }
     write_atomically(&dir.join("known_hosts"), known.as_bytes())?;
-    write_atomically(&dir.join("config"), client_config(&dir, entries)?.as_bytes())
+    write_atomically(
+        &dir.join("config"),
+        client_config(&dir, entries)?.as_bytes(),
+    )
 }
 
 fn client_config(dir: &Path, entries: &[ClientEntry]) -> Result<String> {
@@ -177,7 +197,12 @@ fn config_path(path: &Path) -> Result<String> {
     if text.contains("${") || text.contains(char::is_control) {
         return Err(unusable());
     }
-    Ok(format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\"").replace('%', "%%")))
+    Ok(format!(
+        "\"{}\"",
+        text.replace('\\', r"\\")
+            .replace('"', "\\\"")
+            .replace('%', "%%")
+    ))
 }
 
 fn public_path(path: &Path) -> PathBuf {
@@ -187,7 +212,9 @@ fn public_path(path: &Path) -> PathBuf {
 }
 
 fn folder(path: &Path) -> &Path {
-    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 fn load(path: &Path) -> Result<Option<KeyPair>> {
@@ -197,12 +224,7 @@ fn load(path: &Path) -> Result<Option<KeyPair>> {
         Err(e) => return Err(cannot("read", path, e)),
     };
     narrow(path).map_err(|e| cannot("protect", path, e))?;
-    let damaged = |error: Error| {
-        error.with("path", path.display()).hint(
-            "put the right key back; without it the machines made with it cannot be reached, \
-             and must be made again: `fleet down` and `fleet up`",
-        )
-    };
+    let damaged = |error: Error| error.with("path", path.display()).hint(REPAIR);
     let key = PrivateKey::from_openssh(&text)
         .map_err(|e| damaged(Error::conflict("the SSH key is damaged").because(e)))?;
     if key.is_encrypted() || key.algorithm() != Algorithm::Ed25519 {
@@ -218,8 +240,8 @@ fn load(path: &Path) -> Result<Option<KeyPair>> {
 /// once end with the same key.
 fn create(path: &Path) -> Result<KeyPair> {
     let pair = KeyPair::generate("fleet")?;
-    let file = temporary(path, pair.private.expose().as_bytes())
-        .map_err(|e| cannot("write", path, e))?;
+    let file =
+        temporary(path, pair.private.expose().as_bytes()).map_err(|e| cannot("write", path, e))?;
     match file.persist_noclobber(path) {
         Ok(_) => {
             sync_folder(path).map_err(|e| cannot("write", path, e))?;
@@ -234,7 +256,9 @@ fn create(path: &Path) -> Result<KeyPair> {
 
 /// Writes and flushes a temporary file beside `path`; `tempfile` makes it 0600.
 fn temporary(path: &Path, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder(path))?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".new-")
+        .tempfile_in(folder(path))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     Ok(file)
@@ -243,7 +267,10 @@ fn temporary(path: &Path, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
 #[cfg(unix)]
 fn private_folder(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)?;
     if fs::metadata(dir)?.permissions().mode() & 0o077 != 0 {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
     }

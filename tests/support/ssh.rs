@@ -23,11 +23,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 mod child;
 
-use child::converse;
+use child::{converse, stand_ins};
 
 /// How a connection goes before any command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Greeting {
+pub(crate) enum Greeting {
     /// As it should.
     Proper,
     /// It is accepted, and nothing more comes.
@@ -42,7 +42,7 @@ pub enum Greeting {
 
 /// How a command goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub(crate) enum Manner {
     /// It runs.
     Runs,
     /// It prints a little and then the connection is reset.
@@ -58,31 +58,31 @@ pub enum Manner {
 
 /// What the server has seen.
 #[derive(Debug, Default, Clone)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Connections accepted.
-    pub connections: usize,
+    pub(crate) connections: usize,
     /// Keys offered for a login.
-    pub logins: usize,
+    pub(crate) logins: usize,
     /// Commands, as they came.
-    pub commands: Vec<String>,
+    pub(crate) commands: Vec<String>,
     /// Commands that were ended by the client.
-    pub killed: usize,
+    pub(crate) killed: usize,
     /// Commands that run now.
-    pub running: usize,
+    pub(crate) running: usize,
     /// The most commands that ran at once.
-    pub most: usize,
+    pub(crate) most: usize,
     /// Terminals asked for: kind, columns and rows.
-    pub terminals: Vec<(String, u32, u32)>,
+    pub(crate) terminals: Vec<(String, u32, u32)>,
 }
 
 /// The key that opens all servers, as one fleet's does.
 static LOGIN: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::generate("login").unwrap());
 
 /// A running server.
-pub struct Server {
-    pub address: SocketAddr,
-    pub host_key: KeyPair,
-    pub login: KeyPair,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) host_key: KeyPair,
+    pub(crate) login: KeyPair,
     seen: Arc<Mutex<Seen>>,
     cut: CancellationToken,
     _accepts: AbortOnDropHandle<()>,
@@ -91,7 +91,7 @@ pub struct Server {
 
 impl Server {
     /// A server whose first connections go as in `greetings`, and all others properly.
-    pub async fn start(greetings: &[Greeting], manner: Manner) -> Self {
+    pub(crate) async fn start(greetings: &[Greeting], manner: Manner) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (host_key, login) = (KeyPair::generate("host").unwrap(), LOGIN.clone());
@@ -112,15 +112,23 @@ impl Server {
         let (seen, cut) = (Arc::clone(&shared.seen), shared.cut.clone());
         let accepts = tokio::spawn(accept(listener, greetings.to_vec(), shared));
         let accepts = AbortOnDropHandle::new(accepts);
-        Self { address, host_key, login, seen, cut, _accepts: accepts, _bin: bin }
+        Self {
+            address,
+            host_key,
+            login,
+            seen,
+            cut,
+            _accepts: accepts,
+            _bin: bin,
+        }
     }
 
-    pub async fn proper() -> Self {
+    pub(crate) async fn proper() -> Self {
         Self::start(&[], Manner::Runs).await
     }
 
     /// A target that fits the server.
-    pub fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> Target {
         Target {
             machine: "host1".to_owned(),
             address: self.address,
@@ -130,13 +138,8 @@ impl Server {
         }
     }
 
-    pub fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> Seen {
         self.seen.lock().unwrap().clone()
-    }
-
-    /// Resets all connections.
-    pub fn cut(&self) {
-        self.cut.cancel();
     }
 }
 
@@ -144,16 +147,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.cut.cancel();
     }
-}
-
-/// A folder with a `sudo` that changes nothing.
-fn stand_ins() -> tempfile::TempDir {
-    use std::os::unix::fs::PermissionsExt;
-    let bin = tempfile::tempdir().unwrap();
-    let sudo = bin.path().join("sudo");
-    std::fs::write(&sudo, "#!/bin/sh\n[ \"$1\" = -n ] || exit 99\nshift\nexec \"$@\"\n").unwrap();
-    std::fs::set_permissions(&sudo, std::fs::Permissions::from_mode(0o755)).unwrap();
-    bin
 }
 
 #[derive(Clone)]
@@ -189,7 +182,11 @@ async fn serve(mut stream: TcpStream, greeting: Greeting, shared: Shared) {
             // The server works on a pipe, so that the socket itself can be cut.
             let (near, mut far) = tokio::io::duplex(64 << 10);
             let cut = shared.cut.clone();
-            let handler = Connection { shared, refuses, channels: HashMap::new() };
+            let handler = Connection {
+                shared,
+                refuses,
+                channels: HashMap::new(),
+            };
             let config = Arc::clone(&handler.shared.config);
             let session = tokio::spawn(async move {
                 if let Ok(session) = server::run_stream(config, near, handler).await {
@@ -221,7 +218,11 @@ impl Handler for Connection {
     ) -> Result<Auth, Self::Error> {
         self.shared.seen.lock().unwrap().logins += 1;
         let known = offer.public_key.key_data() == self.shared.login.key_data();
-        Ok(if known && user == "fleet" && !self.refuses { Auth::Accept } else { Auth::reject() })
+        Ok(if known && user == "fleet" && !self.refuses {
+            Auth::Accept
+        } else {
+            Auth::reject()
+        })
     }
 
     async fn auth_publickey(
@@ -230,7 +231,11 @@ impl Handler for Connection {
         key: server::VerifiedPublicKey<'_>,
     ) -> Result<Auth, Self::Error> {
         let known = key.public_key.key_data() == self.shared.login.key_data();
-        Ok(if known && !self.refuses { Auth::Accept } else { Auth::reject() })
+        Ok(if known && !self.refuses {
+            Auth::Accept
+        } else {
+            Auth::reject()
+        })
     }
 
     async fn channel_open_session(
@@ -275,7 +280,12 @@ impl Handler for Connection {
         _: &[(russh::Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.shared.seen.lock().unwrap().terminals.push((term.to_owned(), columns, rows));
+        self.shared
+            .seen
+            .lock()
+            .unwrap()
+            .terminals
+            .push((term.to_owned(), columns, rows));
         session.channel_success(channel)
     }
 
@@ -294,7 +304,12 @@ impl Handler for Connection {
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         let command = String::from_utf8_lossy(command).into_owned();
-        self.shared.seen.lock().unwrap().commands.push(command.clone());
+        self.shared
+            .seen
+            .lock()
+            .unwrap()
+            .commands
+            .push(command.clone());
         let channel = self.channels.remove(&id).expect("opened before");
         session.channel_success(id)?;
         tokio::spawn(run(channel, command, self.shared.clone(), session.handle()));
@@ -319,13 +334,19 @@ async fn run(channel: Channel<Msg>, command: String, shared: Shared, handle: ser
             return;
         }
         Manner::Signal => {
-            drop(handle.exit_signal_request(id, Sig::TERM, false, String::new(), String::new()).await);
+            _ = handle
+                .exit_signal_request(id, Sig::TERM, false, String::new(), String::new())
+                .await;
             drop(write.close().await);
             return;
         }
     }
     let pretended = shared.manner == Manner::Pretends;
-    let command = if pretended { "cat > /dev/null".to_owned() } else { command };
+    let command = if pretended {
+        "cat > /dev/null".to_owned()
+    } else {
+        command
+    };
     let search = std::env::var("PATH").unwrap_or_default();
     let child = Command::new("sh")
         .args(["-c", &command])
