@@ -1,6 +1,7 @@
 //! The fast integration tests, in one binary: fakes, no machine. Real machines boot in
 //! `tests/lab` only.
 
+mod env;
 mod ssh;
 mod style;
 mod support;
