@@ -47,7 +47,9 @@ static TERA: LazyLock<Tera> = LazyLock::new(|| {
     tera.autoescape_on(vec![".xml"]);
     for (name, quote) in quote::FILTERS.iter().copied() {
         // Not `String`, which takes anything, an undefined value for an empty text.
-        tera.register_filter(name, move |word: &str, _: Kwargs, _: &State<'_>| quote(word));
+        tera.register_filter(name, move |word: &str, _: Kwargs, _: &State<'_>| {
+            quote(word)
+        });
     }
     tera.add_raw_templates(ALL.iter().copied())
         .expect("a test renders every template");

@@ -158,7 +158,7 @@ pub fn hosts_file(hosts: &[(Ipv4Addr, String)]) -> GuestFile {
          ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n",
     );
     for (address, name) in hosts {
-        text.push_str(&format!("{address}\t{name}\n"));
+        text.extend([&address.to_string(), "\t", name, "\n"]);
     }
     GuestFile {
         path: "/etc/hosts".to_owned(),

@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 use super::GuestFile;
 use crate::config::Spec;
 use crate::engine::SETTINGS_LABEL;
-use crate::pki::{Pki, ServerCert, ServerName};
+use crate::pki::{Pki, ServerCert, ServerName, hex};
 use crate::templates;
 
 /// The port of the engine in a guest.
@@ -156,11 +156,7 @@ impl Settings {
             names.iter().map(ToString::to_string).collect::<Vec<_>>()
         ]);
         let hash = Sha256::digest(what.to_string().as_bytes());
-        let digest: String = hash
-            .iter()
-            .take(6)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digest = hex(&hash[..6]);
 
         labels.push(format!("{SETTINGS_LABEL}={digest}"));
         own.insert("labels".to_owned(), json!(labels));

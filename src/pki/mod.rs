@@ -182,8 +182,7 @@ impl Pki {
 
     /// SHA-256 of the authority's certificate, in lower-case hex.
     pub fn fingerprint(&self) -> String {
-        let bytes = Sha256::digest(self.ca_der());
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(self.ca_der()))
     }
 
     /// When the authority, and with it every engine's certificate, expires.
@@ -207,6 +206,15 @@ impl Pki {
                 .expect("checked when loaded"),
         )
     }
+}
+
+/// Writes bytes in lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 fn missing(dir: &Path, name: &str) -> Error {

@@ -2,8 +2,12 @@
 
 use fleet_driver::text;
 
+use crate::pki::hex;
+
+type Quote = fn(&str) -> String;
+
 /// All filters by their names.
-pub(super) const FILTERS: &[(&str, fn(&str) -> String)] = &[
+pub(super) const FILTERS: &[(&str, Quote)] = &[
     ("json", json),
     ("sh", text::sh),
     ("systemd", systemd),
@@ -24,7 +28,7 @@ fn json(value: &str) -> String {
     text::json(value).chars().fold(String::new(), |mut out, c| {
         match c {
             '\u{7f}'..='\u{9f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+                out.extend(["\\u", &hex(&(c as u16).to_be_bytes())]);
             }
             c => out.push(c),
         }
@@ -97,10 +101,7 @@ fn fish(word: &str) -> String {
 fn powershell(word: &str) -> String {
     let mut out = String::from("'");
     for c in word.chars() {
-        if matches!(
-            c,
-            '\'' | '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}'
-        ) {
+        if matches!(c, '\'' | '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}') {
             out.push(c);
         }
         out.push(c);
@@ -144,7 +145,10 @@ mod tests {
     fn systemd_expands_nothing() {
         assert_eq!(systemd("/usr/sbin/dockerd"), "/usr/sbin/dockerd");
         assert_eq!(systemd("/opt/a b/100%$X"), "\"/opt/a b/100%%$$X\"");
-        assert_eq!(env_file(r#"a "b" \ $c `d` %h"#), r#""a \"b\" \\ \$c \`d\` %h""#);
+        assert_eq!(
+            env_file(r#"a "b" \ $c `d` %h"#),
+            r#""a \"b\" \\ \$c \`d\` %h""#
+        );
     }
 
     #[test]

@@ -69,7 +69,11 @@ impl FakeEngine {
                 });
             }
         });
-        Self { address, requests, task }
+        Self {
+            address,
+            requests,
+            task,
+        }
     }
 
     /// All requests so far.
@@ -79,7 +83,10 @@ impl FakeEngine {
 
     /// The lines of all requests so far.
     pub fn lines(&self) -> Vec<String> {
-        self.requests().into_iter().map(|request| request.line).collect()
+        self.requests()
+            .into_iter()
+            .map(|request| request.line)
+            .collect()
     }
 }
 
@@ -92,7 +99,9 @@ impl Drop for FakeEngine {
 fn tls(cert: &str, key: &str, clients: &str) -> rustls::ServerConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(clients.as_bytes()).unwrap()).unwrap();
+    roots
+        .add(CertificateDer::from_pem_slice(clients.as_bytes()).unwrap())
+        .unwrap();
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
             .build()
@@ -140,7 +149,13 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut Vec<u8>) -> Opt
     let head = String::from_utf8_lossy(&buffer[..head_end]).into_owned();
     let length: usize = head
         .lines()
-        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok())
+        .find_map(|line| {
+            line.to_ascii_lowercase()
+                .strip_prefix("content-length:")?
+                .trim()
+                .parse()
+                .ok()
+        })
         .unwrap_or(0);
     while buffer.len() < head_end + length {
         if stream.read_buf(buffer).await.ok()? == 0 {
@@ -153,5 +168,9 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut Vec<u8>) -> Opt
     let mut words = head.split_whitespace();
     let (method, target) = (words.next()?, words.next()?);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    Some(Request { line: format!("{method} {path}"), query: query.to_owned(), body })
+    Some(Request {
+        line: format!("{method} {path}"),
+        query: query.to_owned(),
+        body,
+    })
 }

@@ -113,17 +113,17 @@ pub(crate) fn words(machine: &Machine, start: Start) -> Result<Vec<String>> {
         }
         outside += &format!(",hostfwd={protocol}:{}-:{}", forward.host, forward.guest);
     }
-    let card = |net: &str, nic: u8| {
-        format!("virtio-net-pci,netdev={net},mac={},romfile=", id.mac(nic))
-    };
+    let card =
+        |net: &str, nic: u8| format!("virtio-net-pci,netdev={net},mac={},romfile=", id.mac(nic));
     say(&["-netdev", &outside, "-device", &card("outside", 0)]);
     // The second is on the segment that all machines of the fleet share.
     let (group, port) = segment(&machine.fleet);
     let lab = format!("socket,id=lab,mcast={group}:{port},localaddr=127.0.0.1");
     say(&["-netdev", &lab, "-device", &card("lab", 1)]);
 
-    let console =
-        format!("socket,id=console,path={SERIAL},server=on,wait=off,logfile={CONSOLE},logappend=on");
+    let console = format!(
+        "socket,id=console,path={SERIAL},server=on,wait=off,logfile={CONSOLE},logappend=on"
+    );
     say(&["-chardev", &console, "-serial", "chardev:console"]);
     say(&["-chardev", &format!("socket,id=control,path={QMP},server=on,wait=off")]);
     say(&["-mon", "chardev=control,mode=control"]);

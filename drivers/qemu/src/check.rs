@@ -120,9 +120,10 @@ pub(crate) fn explain(kvm: &Kvm) -> (Accel, String) {
     match kvm {
         Kvm::Works => (Accel::Kvm, "machines run under KVM".to_owned()),
         Kvm::Closed(why) => (Accel::Tcg, emulated(why)),
-        Kvm::Useless(why) => {
-            (Accel::Tcg, emulated(&format!("/dev/kvm is there, but a small 64-bit guest failed on it ({why})")))
-        }
+        Kvm::Useless(why) => (
+            Accel::Tcg,
+            emulated(&format!("/dev/kvm is there, but a small 64-bit guest failed on it ({why})")),
+        ),
     }
 }
 
@@ -147,7 +148,9 @@ pub(crate) fn memory(wanted: &[Wanted], auto: Accel, meminfo: &str, findings: &m
         idle.len(),
     );
     findings.push(Finding {
-        hint: Some("give the machines less `memory`, have fewer of them, or stop others".to_owned()),
+        hint: Some(
+            "give the machines less `memory`, have fewer of them, or stop others".to_owned(),
+        ),
         ..finding(level, None, text)
     });
 }
@@ -172,7 +175,11 @@ fn field_mib(meminfo: &str, name: &str) -> Option<u64> {
 ///
 /// # Errors
 /// `Interrupted`.
-pub(crate) async fn disk(wanted: &[Wanted<'_>], cx: &Cx, findings: &mut Vec<Finding>) -> Result<()> {
+pub(crate) async fn disk(
+    wanted: &[Wanted<'_>],
+    cx: &Cx,
+    findings: &mut Vec<Finding>,
+) -> Result<()> {
     let root = nearest_existing(cx.scratch_root());
     let output = match cx.run(&Cmd::new("df").arg("-kP").arg(&root)).await {
         Ok(output) => output.text(),
@@ -272,10 +279,7 @@ fn name(protocol: Protocol) -> &'static str {
 }
 
 /// The host's ends of what must be where `machines.toml` says.
-fn fixed(
-    options: &Options,
-    forwards: &[fleet_driver::Forward],
-) -> Vec<(SocketAddr, Protocol)> {
+fn fixed(options: &Options, forwards: &[fleet_driver::Forward]) -> Vec<(SocketAddr, Protocol)> {
     let own = [options.ssh_port, options.engine_port].into_iter().flatten();
     let own = own.map(|port| (SocketAddr::from(([127, 0, 0, 1], port)), Protocol::Tcp));
     own.chain(forwards.iter().map(|f| (f.host, f.protocol))).collect()
@@ -312,10 +316,11 @@ pub(crate) fn from_error(id: Option<&MachineId>, error: &Error) -> Finding {
 pub(crate) fn ports_are_free(id: &MachineId, machine: &Machine) -> Result<()> {
     for (address, protocol) in fixed(&machine.options, &machine.forwards) {
         if let Err(e) = ports::try_bind(address, protocol) {
-            let mut error = Error::host(format!("{} port {address} cannot be used", name(protocol)))
-                .with("machine", id.machine())
-                .hint("stop the program that holds it, or choose another port")
-                .because(e);
+            let mut error =
+                Error::host(format!("{} port {address} cannot be used", name(protocol)))
+                    .with("machine", id.machine())
+                    .hint("stop the program that holds it, or choose another port")
+                    .because(e);
             if let Some(program) = ports::holder(address.port()) {
                 error = error.with("held by", program);
             }

@@ -255,8 +255,7 @@ impl Qemu {
             Some(process) => power::power(process, id, &folder, cx).await?,
             None => Power::Stopped,
         };
-        let mut details =
-            BTreeMap::from([("accel".to_owned(), machine.accel.name().to_owned())]);
+        let mut details = BTreeMap::from([("accel".to_owned(), machine.accel.name().to_owned())]);
         if let Some(process) = process {
             details.insert("pid".to_owned(), process.pid.to_string());
         }
@@ -329,7 +328,8 @@ impl Driver for Qemu {
     fn list<'a>(&'a self, fleet: &'a str, cx: &'a Cx) -> Answer<'a, Vec<MachineId>> {
         Box::pin(async move {
             let made = folder::list(cx.scratch_root(), fleet)?;
-            let all: BTreeSet<MachineId> = made.into_iter().chain(process::running(fleet)).collect();
+            let all: BTreeSet<MachineId> =
+                made.into_iter().chain(process::running(fleet)).collect();
             Ok(all.into_iter().collect())
         })
     }

@@ -126,8 +126,11 @@ impl Machine {
     /// Everything that the host listens on for this machine: the two that fleet
     /// itself uses, then those of `machines.toml`.
     pub(crate) fn all_forwards(&self) -> Vec<Forward> {
-        let own = [(self.ssh(), 22), (self.engine(), 2376)]
-            .map(|(host, guest)| Forward { host, guest, protocol: Protocol::Tcp });
+        let own = [(self.ssh(), 22), (self.engine(), 2376)].map(|(host, guest)| Forward {
+            host,
+            guest,
+            protocol: Protocol::Tcp,
+        });
         own.into_iter().chain(self.forwards.iter().cloned()).collect()
     }
 

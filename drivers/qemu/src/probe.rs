@@ -89,7 +89,9 @@ pub(crate) async fn kvm(cache: &Path, emulator: &Emulator, cx: &Cx) -> Result<Kv
 pub(crate) fn open_device() -> Result<(), String> {
     match OpenOptions::new().read(true).write(true).open("/dev/kvm") {
         Ok(_) => Ok(()),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err("there is no /dev/kvm".to_owned()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Err("there is no /dev/kvm".to_owned())
+        }
         Err(e) => Err(format!("/dev/kvm cannot be opened: {e}")),
     }
 }

@@ -109,8 +109,10 @@ pub fn detect(host: &Host) -> Result<Shell> {
         name if name.ends_with("sh") || name.starts_with("ksh") || name == "busybox" => {
             Ok(Shell::Bash)
         }
-        _ => Err(Error::usage(format!("`{name}` is a shell that fleet does not know"))
-            .with("SHELL", path)
-            .hint("name one with `--shell`: bash, fish, powershell, cmd, tcsh or emacs")),
+        _ => Err(
+            Error::usage(format!("`{name}` is a shell that fleet does not know"))
+                .with("SHELL", path)
+                .hint("name one with `--shell`: bash, fish, powershell, cmd, tcsh or emacs"),
+        ),
     }
 }
