@@ -69,7 +69,10 @@ pub(crate) enum Content {
 impl Folder {
     /// The folder of `id`, which need not exist.
     pub(crate) fn new(id: &MachineId, cx: &Cx) -> Self {
-        Self { path: cx.scratch(id.machine()), id: id.clone() }
+        Self {
+            path: cx.scratch(id.machine()),
+            id: id.clone(),
+        }
     }
 
     /// Where it is.
@@ -160,12 +163,18 @@ impl Folder {
         let path = self.file(name);
         absent_is_fine(fs::remove_file(&path))
             .and_then(|()| absent_is_fine(sync_folder(&self.path)))
-            .map_err(|e| Error::host("could not remove a file").with("file", path.display()).because(e))
+            .map_err(|e| {
+                Error::host("could not remove a file")
+                    .with("file", path.display())
+                    .because(e)
+            })
     }
 
     /// Removes what a process that has ended leaves behind.
     pub(crate) fn tidy(&self) -> Result<()> {
-        [QMP, SERIAL, PID].iter().try_for_each(|name| self.remove_file(name))
+        [QMP, SERIAL, PID]
+            .iter()
+            .try_for_each(|name| self.remove_file(name))
     }
 
     /// Removes the folder, its mark last; leaves a stranger's alone.
@@ -241,7 +250,8 @@ pub(crate) fn list(root: &Path, fleet: &str) -> Result<Vec<MachineId>> {
         }
     };
     let owned = |entry: fs::DirEntry| {
-        let owner: Owner = serde_json::from_slice(&fs::read(entry.path().join(OWNER)).ok()?).ok()?;
+        let owner: Owner =
+            serde_json::from_slice(&fs::read(entry.path().join(OWNER)).ok()?).ok()?;
         let here = entry.file_name().to_str() == Some(&owner.machine);
         let ours = owner.driver == "qemu" && owner.fleet == fleet && here;
         ours.then(|| MachineId::new(owner.fleet, owner.machine))
@@ -252,9 +262,13 @@ pub(crate) fn list(root: &Path, fleet: &str) -> Result<Vec<MachineId>> {
 /// The descriptions of all machines below `root` but `except`; unreadable ones are
 /// left out.
 pub(crate) fn siblings(root: &Path, except: &str) -> Vec<Machine> {
-    let machine = |entry: fs::DirEntry| Machine::parse(&fs::read(entry.path().join(DESCRIPTION)).ok()?).ok();
+    let machine =
+        |entry: fs::DirEntry| Machine::parse(&fs::read(entry.path().join(DESCRIPTION)).ok()?).ok();
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_name() != except).filter_map(machine).collect()
+    entries
+        .filter(|entry| entry.file_name() != except)
+        .filter_map(machine)
+        .collect()
 }
 
 /// Writes a file of mode 0600 that is either whole or as it was.
@@ -264,20 +278,28 @@ pub(crate) fn siblings(root: &Path, except: &str) -> Vec<Machine> {
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || -> io::Result<()> {
         let folder = path.parent().expect("the driver writes into folders");
-        let mut name = path.file_name().expect("the driver names its files").to_owned();
+        let mut name = path
+            .file_name()
+            .expect("the driver names its files")
+            .to_owned();
         name.push(UNFINISHED);
         let unfinished = folder.join(name);
         // Not truncated but made anew: an old file might have another mode.
         absent_is_fine(fs::remove_file(&unfinished))?;
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&unfinished)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&unfinished, path)?;
         sync_folder(folder)
     };
     write().map_err(|e| {
-        Error::host("could not write a file").with("file", path.display()).because(e)
+        Error::host("could not write a file")
+            .with("file", path.display())
+            .because(e)
     })
 }
 
@@ -299,9 +321,9 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => {
-            Err(Error::host("could not read a file").with("file", path.display()).because(e))
-        }
+        Err(e) => Err(Error::host("could not read a file")
+            .with("file", path.display())
+            .because(e)),
     }
 }
 
