@@ -117,12 +117,10 @@ fn is_root(path: &str) -> bool {
         .and_then(|rest| rest.split_once('/'))
     {
         Some((_, rest)) => {
-            // The drivers' tests are found by name; those of the root package are listed.
-            let direct = |folder: &str| {
-                rest.strip_prefix(folder)
-                    .is_some_and(|name| !name.contains('/'))
-            };
-            if direct("tests/") {
+            // A driver's tests are found by name; those of the root package are listed.
+            if let Some(test) = rest.strip_prefix("tests/")
+                && test.split('/').skip(1).all(|file| file == "main.rs")
+            {
                 return true;
             }
             rest
