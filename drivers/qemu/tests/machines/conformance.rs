@@ -1,7 +1,5 @@
 //! The contract, on the real thing.
 
-mod stand;
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,9 +1,6 @@
 //! What only this driver promises: nothing it starts is ever lost, ports stay or are
 //! replaced with a word, and nobody keeps a seed open.
 
-mod stand;
-mod trial;
-
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;

@@ -14,8 +14,8 @@ use fleet_qemu::Qemu;
 use tempfile::TempDir;
 
 /// Says that it is there and switches itself off at the press of the power button;
-/// its source is beside it.
-const BUTTON: &[u8; 512] = include_bytes!("../guest/button.bin");
+/// the source is beside it.
+const BUTTON: &[u8; 512] = include_bytes!("guest/button.bin");
 const UP: &str = "fleet: the guest is up";
 
 /// A folder with images, and the right to run machines.
