@@ -67,8 +67,14 @@ pub fn iso(label: &str, files: &[(String, Secret<Vec<u8>>)]) -> Result<Vec<u8>> 
     }
     image.extend(terminator());
     for place in places {
-        image.extend(path_table(u32::to_le_bytes(place as u32), u16::to_le_bytes(1)));
-        image.extend(path_table(u32::to_be_bytes(place as u32), u16::to_be_bytes(1)));
+        image.extend(path_table(
+            u32::to_le_bytes(place as u32),
+            u16::to_le_bytes(1),
+        ));
+        image.extend(path_table(
+            u32::to_be_bytes(place as u32),
+            u16::to_be_bytes(1),
+        ));
     }
     for (tree, at) in Tree::BOTH.into_iter().zip(0..) {
         image.extend(folder(tree, places[at], sizes[at] * SECTOR, &entries));
@@ -134,14 +140,24 @@ fn entries<'a>(label: &str, files: &'a [(String, Secret<Vec<u8>>)]) -> Result<Ve
         if u32::try_from(data.len()).is_err() {
             return Err(wrong("is 4 GiB or more"));
         }
-        entries.push(Entry { name, plain: plain(name), data, sector: 0 });
+        entries.push(Entry {
+            name,
+            plain: plain(name),
+            data,
+            sector: 0,
+        });
     }
     // Both trees want their records sorted by identifier (9.3).
     entries.sort_by(|a, b| a.plain.cmp(&b.plain));
-    if let Some(pair) = entries.windows(2).find(|pair| pair[0].plain == pair[1].plain) {
-        return Err(Error::bug("two files of the seed have the same name in old systems")
-            .with("file", pair[0].name)
-            .with("file", pair[1].name));
+    if let Some(pair) = entries
+        .windows(2)
+        .find(|pair| pair[0].plain == pair[1].plain)
+    {
+        return Err(
+            Error::bug("two files of the seed have the same name in old systems")
+                .with("file", pair[0].name)
+                .with("file", pair[1].name),
+        );
     }
     Ok(entries)
 }
@@ -151,7 +167,11 @@ fn plain(name: &str) -> String {
     let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
     let map = |part: &str| -> String {
         let allowed = |c: char| {
-            if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_uppercase()
+            } else {
+                '_'
+            }
         };
         part.chars().map(allowed).collect()
     };
@@ -163,16 +183,13 @@ fn sectors(bytes: usize) -> usize {
 }
 
 /// A number in both byte orders (7.2.3, 7.3.3).
-fn both16(n: u16) -> [u8; 4] {
-    let ([a, b], [c, d]) = (n.to_le_bytes(), n.to_be_bytes());
-    [a, b, c, d]
+fn both16(n: u16) -> Vec<u8> {
+    [n.to_le_bytes(), n.to_be_bytes()].concat()
 }
 
-fn both32(n: usize) -> [u8; 8] {
-    let mut bytes = [0; 8];
-    bytes[..4].copy_from_slice(&(n as u32).to_le_bytes());
-    bytes[4..].copy_from_slice(&(n as u32).to_be_bytes());
-    bytes
+fn both32(n: usize) -> Vec<u8> {
+    let n = n as u32;
+    [n.to_le_bytes(), n.to_be_bytes()].concat()
 }
 
 /// What a directory record describes.
@@ -209,7 +226,10 @@ fn record(kind: Kind, sector: usize, bytes: usize, identifier: &[u8], extra: &[u
 fn folder(tree: Tree, sector: usize, bytes: usize, entries: &[Entry]) -> Vec<u8> {
     let itself = |extra: &[u8], mark| record(Kind::Folder, sector, bytes, &[mark], extra);
     let mut records = match tree {
-        Tree::RockRidge => vec![itself(&rock_ridge_root(), 0), itself(&posix(Kind::Folder), 1)],
+        Tree::RockRidge => vec![
+            itself(&rock_ridge_root(), 0),
+            itself(&posix(Kind::Folder), 1),
+        ],
         Tree::Joliet => vec![itself(&[], 0), itself(&[], 1)],
     };
     let mut order: Vec<&Entry> = entries.iter().collect();
@@ -227,7 +247,13 @@ fn folder(tree: Tree, sector: usize, bytes: usize, entries: &[Entry]) -> Vec<u8>
             }
             Tree::Joliet => (tree.text(&format!("{};1", entry.name)), Vec::new()),
         };
-        records.push(record(Kind::File, entry.sector, entry.data.len(), &identifier, &extra));
+        records.push(record(
+            Kind::File,
+            entry.sector,
+            entry.data.len(),
+            &identifier,
+            &extra,
+        ));
     }
     // A record does not cross the end of a sector (6.8.1.1).
     let mut bytes = Vec::new();

@@ -54,12 +54,20 @@ pub(crate) enum Sandbox {
 /// # Errors
 /// `Config` for a forwarded port that QEMU cannot have.
 pub(crate) fn words(machine: &Machine, start: Start) -> Result<Vec<String>> {
-    let id = MachineId::new(&machine.fleet, &machine.machine);
+    let id = MachineId::new(&machine.fleet, &machine.name);
     let options = &machine.options;
     let mut words: Vec<String> = Vec::new();
     let mut say = |text: &[&str]| words.extend(text.iter().map(|word| (*word).to_owned()));
 
-    say(&["-nodefaults", "-no-user-config", "-display", "none", "-daemonize", "-pidfile", PID]);
+    say(&[
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-daemonize",
+        "-pidfile",
+        PID,
+    ]);
     if start.sandbox == Sandbox::On {
         say(&["-sandbox", SANDBOX]);
     }
@@ -71,10 +79,23 @@ pub(crate) fn words(machine: &Machine, start: Start) -> Result<Vec<String>> {
     say(&["-machine", &format!("{},graphics=off", options.machine)]);
     let (accel, cpu) = match machine.accel {
         Accel::Kvm => ("kvm".to_owned(), "host"),
-        Accel::Tcg => (format!("tcg,thread=multi,tb-size={}", options.tcg_cache_mib), "max"),
+        Accel::Tcg => (
+            format!("tcg,thread=multi,tb-size={}", options.tcg_cache_mib),
+            "max",
+        ),
     };
-    say(&["-accel", &accel, "-cpu", options.cpu.as_deref().unwrap_or(cpu)]);
-    say(&["-smp", &machine.cpus.to_string(), "-m", &machine.memory_mib.to_string()]);
+    say(&[
+        "-accel",
+        &accel,
+        "-cpu",
+        options.cpu.as_deref().unwrap_or(cpu),
+    ]);
+    say(&[
+        "-smp",
+        &machine.cpus.to_string(),
+        "-m",
+        &machine.memory_mib.to_string(),
+    ]);
     say(&["-rtc", "base=utc", "-boot", "strict=on"]);
     say(&["-device", "virtio-rng-pci"]);
 
@@ -94,8 +115,16 @@ pub(crate) fn words(machine: &Machine, start: Start) -> Result<Vec<String>> {
             "read-only": true,
             "file": { "driver": "file", "filename": SEED },
         });
-        say(&["-blockdev", &seed.to_string(), "-device", "virtio-scsi-pci,id=scsi"]);
-        say(&["-device", &format!("scsi-cd,id={SEED_DRIVE},bus=scsi.0,drive={SEED_NODE}")]);
+        say(&[
+            "-blockdev",
+            &seed.to_string(),
+            "-device",
+            "virtio-scsi-pci,id=scsi",
+        ]);
+        say(&[
+            "-device",
+            &format!("scsi-cd,id={SEED_DRIVE},bus=scsi.0,drive={SEED_NODE}"),
+        ]);
     }
 
     // The first card reaches the outside and is reached from the host.
@@ -111,7 +140,8 @@ pub(crate) fn words(machine: &Machine, start: Start) -> Result<Vec<String>> {
         if forward.host.is_ipv6() {
             return Err(Error::config("QEMU forwards IPv4 ports only").with("port", forward.host));
         }
-        outside += &format!(",hostfwd={protocol}:{}-:{}", forward.host, forward.guest);
+        let ends = format!("{}-:{}", forward.host, forward.guest);
+        outside.extend([",hostfwd=", protocol, ":", &ends]);
     }
     let card =
         |net: &str, nic: u8| format!("virtio-net-pci,netdev={net},mac={},romfile=", id.mac(nic));
@@ -125,7 +155,10 @@ pub(crate) fn words(machine: &Machine, start: Start) -> Result<Vec<String>> {
         "socket,id=console,path={SERIAL},server=on,wait=off,logfile={CONSOLE},logappend=on"
     );
     say(&["-chardev", &console, "-serial", "chardev:console"]);
-    say(&["-chardev", &format!("socket,id=control,path={QMP},server=on,wait=off")]);
+    say(&[
+        "-chardev",
+        &format!("socket,id=control,path={QMP},server=on,wait=off"),
+    ]);
     say(&["-mon", "chardev=control,mode=control"]);
     words.extend(options.args.iter().cloned());
     Ok(words)

@@ -1,17 +1,16 @@
 //! Whether this host can run the machines that are wanted, before any is made.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+pub(crate) mod ports;
+
 use std::path::{Path, PathBuf};
 
 use fleet_driver::run::Cmd;
-use fleet_driver::{Cx, Error, ErrorKind, Finding, Level, MachineId, Protocol, Result, VmSpec};
+use fleet_driver::{Cx, Error, ErrorKind, Finding, Level, MachineId, Result, VmSpec};
 
 use crate::emulator::{Emulator, IMG, INSTALL, OLDEST};
-use crate::folder::{self, Content, Folder};
+use crate::folder::{Content, Folder};
 use crate::machine::{Accel, Machine};
 use crate::options::{AccelChoice, Options};
-use crate::ports;
 use crate::probe::Kvm;
 use crate::process::Process;
 
@@ -58,7 +57,13 @@ pub(crate) fn look<'a>(
             }
         };
         let runs = Process::of(id, &folder).is_some();
-        known.push(Wanted { id, spec, options, made, runs });
+        known.push(Wanted {
+            id,
+            spec,
+            options,
+            made,
+            runs,
+        });
     }
     known
 }
@@ -75,10 +80,18 @@ pub(crate) async fn programs(
     match emulator {
         Ok(emulator) if emulator.major() < OLDEST => findings.push(Finding {
             hint: Some(format!("install QEMU {OLDEST} or newer")),
-            ..finding(Level::Error, None, format!("QEMU {} is too old", emulator.version))
+            ..finding(
+                Level::Error,
+                None,
+                format!("QEMU {} is too old", emulator.version),
+            )
         }),
         Ok(emulator) => {
-            findings.push(finding(Level::Info, None, format!("QEMU {}", emulator.version)));
+            findings.push(finding(
+                Level::Info,
+                None,
+                format!("QEMU {}", emulator.version),
+            ));
         }
         Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
         Err(error) => findings.push(from_error(None, &error)),
@@ -93,13 +106,18 @@ pub(crate) async fn programs(
 
 /// Whether `accel = "auto"` is to be decided for any of them.
 pub(crate) fn has_choice(wanted: &[Wanted]) -> bool {
-    wanted.iter().any(|machine| machine.options.accel == AccelChoice::Auto)
+    wanted
+        .iter()
+        .any(|machine| machine.options.accel == AccelChoice::Auto)
 }
 
 /// KVM where it was asked for without a trial; `closed` says why it is not there.
 pub(crate) fn explicit_kvm(wanted: &[Wanted], closed: Option<&str>, findings: &mut Vec<Finding>) {
     let Some(why) = closed else { return };
-    for machine in wanted.iter().filter(|machine| machine.options.accel == AccelChoice::Kvm) {
+    for machine in wanted
+        .iter()
+        .filter(|machine| machine.options.accel == AccelChoice::Kvm)
+    {
         let text = format!("{why}, and `accel` is \"kvm\"");
         findings.push(Finding {
             hint: Some(KVM_HINT.to_owned()),
@@ -122,7 +140,9 @@ pub(crate) fn explain(kvm: &Kvm) -> (Accel, String) {
         Kvm::Closed(why) => (Accel::Tcg, emulated(why)),
         Kvm::Useless(why) => (
             Accel::Tcg,
-            emulated(&format!("/dev/kvm is there, but a small 64-bit guest failed on it ({why})")),
+            emulated(&format!(
+                "/dev/kvm is there, but a small 64-bit guest failed on it ({why})"
+            )),
         ),
     }
 }
@@ -131,7 +151,9 @@ pub(crate) fn explain(kvm: &Kvm) -> (Accel, String) {
 pub(crate) fn memory(wanted: &[Wanted], auto: Accel, meminfo: &str, findings: &mut Vec<Finding>) {
     let idle: Vec<&Wanted> = wanted.iter().filter(|machine| !machine.runs).collect();
     let need: u64 = idle.iter().map(|machine| need_mib(machine, auto)).sum();
-    let Some(available) = field_mib(meminfo, "MemAvailable") else { return };
+    let Some(available) = field_mib(meminfo, "MemAvailable") else {
+        return;
+    };
     if need <= available {
         return;
     }
@@ -139,7 +161,10 @@ pub(crate) fn memory(wanted: &[Wanted], auto: Accel, meminfo: &str, findings: &m
     let (level, outcome) = if need > available + swap {
         (Level::Error, String::new())
     } else {
-        (Level::Warning, format!(", and {swap} MiB of swap, which is slow"))
+        (
+            Level::Warning,
+            format!(", and {swap} MiB of swap, which is slow"),
+        )
     };
     let guests: u64 = idle.iter().map(|machine| machine.spec.memory_mib).sum();
     let text = format!(
@@ -161,13 +186,19 @@ fn need_mib(machine: &Wanted, auto: Accel) -> u64 {
         AccelChoice::Kvm => false,
         AccelChoice::Tcg => true,
     };
-    let cache = if emulated { u64::from(machine.options.tcg_cache_mib) } else { 0 };
+    let cache = if emulated {
+        u64::from(machine.options.tcg_cache_mib)
+    } else {
+        0
+    };
     machine.spec.memory_mib + cache + OVERHEAD_MIB
 }
 
 /// A line of `/proc/meminfo`, which counts in KiB (proc(5)).
 fn field_mib(meminfo: &str, name: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? / 1024)
 }
 
@@ -190,8 +221,15 @@ pub(crate) async fn disk(
             return Ok(());
         }
     };
-    let new = wanted.iter().filter(|machine| machine.made.is_none()).count() as u64;
-    let need = if wanted.is_empty() { 0 } else { FREE_MIB + OVERLAY_MIB * new };
+    let new = wanted
+        .iter()
+        .filter(|machine| machine.made.is_none())
+        .count() as u64;
+    let need = if wanted.is_empty() {
+        0
+    } else {
+        FREE_MIB + OVERLAY_MIB * new
+    };
     if let Some(free) = free_mib(&output)
         && free < need
     {
@@ -209,86 +247,32 @@ pub(crate) async fn disk(
 
 /// The fourth field of the last line: available KiB (POSIX, `df -kP`).
 fn free_mib(df: &str) -> Option<u64> {
-    Some(df.lines().last()?.split_whitespace().rev().nth(2)?.parse::<u64>().ok()? / 1024)
+    Some(
+        df.lines()
+            .last()?
+            .split_whitespace()
+            .rev()
+            .nth(2)?
+            .parse::<u64>()
+            .ok()?
+            / 1024,
+    )
 }
 
 fn nearest_existing(path: &Path) -> PathBuf {
-    path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).to_owned()
-}
-
-/// The ports that `machines.toml` fixes: each free, and each wanted once.
-pub(crate) fn fixed_ports(wanted: &[Wanted], root: &Path, findings: &mut Vec<Finding>) {
-    let mut owners: BTreeMap<(SocketAddr, &'static str), String> = BTreeMap::new();
-    let others = folder::siblings(root, "");
-    let others = others.iter().filter(|o| !wanted.iter().any(|w| w.id.machine() == o.machine));
-    for other in others {
-        for (address, protocol) in fixed(&other.options, &other.forwards) {
-            owners.insert((address, name(protocol)), other.machine.clone());
-        }
-    }
-    for machine in wanted {
-        for (address, protocol) in fixed(&machine.options, &machine.spec.forwards) {
-            let wrong = |text: String, hint: &str| Finding {
-                hint: Some(hint.to_owned()),
-                ..finding(Level::Error, Some(machine.id), text)
-            };
-            if address.is_ipv6() {
-                let text = format!("QEMU cannot forward {address}: it forwards IPv4 ports only");
-                findings.push(wrong(text, "use an IPv4 address such as 127.0.0.1"));
-                continue;
-            }
-            let port = format!("{} port {address}", name(protocol));
-            let key = (address, name(protocol));
-            if let Some(owner) = owners.insert(key, machine.id.machine().to_owned()) {
-                findings.push(wrong(
-                    format!("{port} is wanted by `{owner}` too"),
-                    "give each machine a port of its own, or leave it out for a free one",
-                ));
-                continue;
-            }
-            let own = machine.made.as_ref().is_some_and(|made| {
-                made.all_forwards().iter().any(|f| f.host == address && f.protocol == protocol)
-            });
-            if machine.runs && own {
-                continue;
-            }
-            match ports::try_bind(address, protocol) {
-                Ok(()) => {}
-                Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
-                    let holder = match ports::holder(address.port()) {
-                        Some(program) => format!("by {program}"),
-                        None => "by another program".to_owned(),
-                    };
-                    let hint = "stop that program, or choose another port";
-                    findings.push(wrong(format!("{port} is taken {holder}"), hint));
-                }
-                Err(e) => findings.push(wrong(
-                    format!("{port} cannot be used: {e}"),
-                    "use an address of this host and a port above 1023",
-                )),
-            }
-        }
-    }
-}
-
-fn name(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "TCP",
-        Protocol::Udp => "UDP",
-    }
-}
-
-/// The host's ends of what must be where `machines.toml` says.
-fn fixed(options: &Options, forwards: &[fleet_driver::Forward]) -> Vec<(SocketAddr, Protocol)> {
-    let own = [options.ssh_port, options.engine_port].into_iter().flatten();
-    let own = own.map(|port| (SocketAddr::from(([127, 0, 0, 1], port)), Protocol::Tcp));
-    own.chain(forwards.iter().map(|f| (f.host, f.protocol))).collect()
+    path.ancestors()
+        .find(|path| path.exists())
+        .unwrap_or(Path::new("/"))
+        .to_owned()
 }
 
 /// The images that the machines' disks stand on.
 pub(crate) fn images(wanted: &[Wanted], findings: &mut Vec<Finding>) {
     for machine in wanted {
-        let image = machine.made.as_ref().map_or(&machine.spec.image, |made| &made.image);
+        let image = machine
+            .made
+            .as_ref()
+            .map_or(&machine.spec.image, |made| &made.image);
         if !image.path.exists() {
             let text = format!("its image {} is not there", image.path.display());
             findings.push(Finding {
@@ -301,33 +285,20 @@ pub(crate) fn images(wanted: &[Wanted], findings: &mut Vec<Finding>) {
 
 /// A finding without a hint.
 pub(crate) fn finding(level: Level, id: Option<&MachineId>, message: String) -> Finding {
-    Finding { level, machine: id.map(|id| id.machine().to_owned()), message, hint: None }
+    Finding {
+        level,
+        machine: id.map(|id| id.machine().to_owned()),
+        message,
+        hint: None,
+    }
 }
 
 pub(crate) fn from_error(id: Option<&MachineId>, error: &Error) -> Finding {
     let hint = error.hint_text().map(str::to_owned);
-    Finding { hint, ..finding(Level::Error, id, error.to_string()) }
-}
-
-/// Fails for a fixed port that another program has taken since.
-///
-/// # Errors
-/// `Host`, naming port and program.
-pub(crate) fn ports_are_free(id: &MachineId, machine: &Machine) -> Result<()> {
-    for (address, protocol) in fixed(&machine.options, &machine.forwards) {
-        if let Err(e) = ports::try_bind(address, protocol) {
-            let mut error =
-                Error::host(format!("{} port {address} cannot be used", name(protocol)))
-                    .with("machine", id.machine())
-                    .hint("stop the program that holds it, or choose another port")
-                    .because(e);
-            if let Some(program) = ports::holder(address.port()) {
-                error = error.with("held by", program);
-            }
-            return Err(error);
-        }
+    Finding {
+        hint,
+        ..finding(Level::Error, id, error.to_string())
     }
-    Ok(())
 }
 
 #[cfg(test)]

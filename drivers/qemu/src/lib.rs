@@ -20,19 +20,20 @@ mod probe;
 mod process;
 mod qmp;
 mod seed;
+mod sighting;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use fleet_driver::{
-    About, Answer, Capabilities, Console, Cx, Driver, Error, ErrorKind, Finding, Level, MachineId,
-    Power, Result, Sighting, Stop, VmSpec,
+    About, Answer, Capabilities, Cx, Driver, Error, ErrorKind, Finding, Level, MachineId, Result,
+    Sighting, Stop, VmSpec,
 };
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::args::{Seed, Start};
 use crate::emulator::Emulator;
-use crate::folder::{CONSOLE, Content, Folder, SERIAL};
+use crate::folder::{CONSOLE, Content, Folder};
 use crate::machine::{Accel, Machine, disk_mib};
 use crate::options::AccelChoice;
 pub use crate::options::Options;
@@ -68,7 +69,9 @@ impl Qemu {
 
     async fn kvm(&self, cx: &Cx) -> Result<&Kvm> {
         let emulator = self.emulator(cx).await?;
-        self.kvm.get_or_try_init(|| probe::kvm(&self.cache, emulator, cx)).await
+        self.kvm
+            .get_or_try_init(|| probe::kvm(&self.cache, emulator, cx))
+            .await
     }
 
     /// What will execute the guest's code, with the reason for the choice of `auto`.
@@ -92,7 +95,11 @@ impl Qemu {
         let emulator = self.emulator(cx).await;
         let installed = emulator.is_ok();
         check::programs(emulator, cx, &mut findings).await?;
-        check::explicit_kvm(&machines, probe::open_device().err().as_deref(), &mut findings);
+        check::explicit_kvm(
+            &machines,
+            probe::open_device().err().as_deref(),
+            &mut findings,
+        );
         let mut auto = Accel::Tcg;
         if installed && check::has_choice(&machines) {
             match self.accelerate(AccelChoice::Auto, cx).await {
@@ -108,7 +115,7 @@ impl Qemu {
         let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
         check::memory(&machines, auto, &meminfo, &mut findings);
         check::disk(&machines, cx, &mut findings).await?;
-        check::fixed_ports(&machines, cx.scratch_root(), &mut findings);
+        check::ports::fixed(&machines, cx.scratch_root(), &mut findings);
         check::images(&machines, &mut findings);
         Ok(findings)
     }
@@ -119,7 +126,9 @@ impl Qemu {
         let process = Process::of(id, &folder);
         if let Content::Whole(machine) = folder.content()? {
             machine.agrees_with(spec)?;
-            return self.change(id, &folder, *machine, spec, options, process, cx).await;
+            return self
+                .change(id, &folder, *machine, spec, options, process, cx)
+                .await;
         }
         if process.is_some() {
             let text = "A process of this machine was still running although its disk is gone; \
@@ -139,7 +148,13 @@ impl Qemu {
         let ports = ports::choose(id, &options, None, &siblings)?;
         let machine = Machine::new(id, spec, options, ports, accel);
         // A description that QEMU cannot follow is refused before it exists.
-        args::words(&machine, Start { seed: Seed::Gone, sandbox: args::Sandbox::Unavailable })?;
+        args::words(
+            &machine,
+            Start {
+                seed: Seed::Gone,
+                sandbox: args::Sandbox::Unavailable,
+            },
+        )?;
         folder.save(&machine)
     }
 
@@ -172,7 +187,13 @@ impl Qemu {
             cx.reporter().note(Level::Warning, text);
             return Ok(());
         }
-        args::words(&wanted, Start { seed: Seed::Gone, sandbox: args::Sandbox::Unavailable })?;
+        args::words(
+            &wanted,
+            Start {
+                seed: Seed::Gone,
+                sandbox: args::Sandbox::Unavailable,
+            },
+        )?;
         if wanted.disk_mib > machine.disk_mib {
             disk::grow(folder, wanted.disk_mib, cx).await?;
         }
@@ -192,7 +213,10 @@ impl Qemu {
         folder.tidy()?;
         let emulator = self.emulator(cx).await?;
         machine.accel = self.accelerate(machine.options.accel, cx).await?.0;
-        let start = Start { seed: seed::of(&folder), sandbox: emulator.sandbox };
+        let start = Start {
+            seed: seed::of(&folder),
+            sandbox: emulator.sandbox,
+        };
         self.settle_ports(id, &folder, &mut machine, cx).await?;
         if !folder.file(CONSOLE).exists() {
             folder.write(CONSOLE, b"")?;
@@ -222,7 +246,7 @@ impl Qemu {
         machine: &mut Machine,
         cx: &Cx,
     ) -> Result<()> {
-        check::ports_are_free(id, machine)?;
+        check::ports::still_free(id, machine)?;
         let _choosing = self.choosing_ports.lock().await;
         let siblings = folder::siblings(cx.scratch_root(), id.machine());
         let ports = ports::choose(id, &machine.options, Some(machine.ports), &siblings)?;
@@ -233,45 +257,6 @@ impl Qemu {
             machine.ports = ports;
         }
         folder.save(machine)
-    }
-
-    async fn inspect_one(&self, id: &MachineId, cx: &Cx) -> Result<Option<Sighting>> {
-        let folder = Folder::new(id, cx);
-        let process = Process::of(id, &folder);
-        let machine = match folder.content() {
-            Ok(Content::Whole(machine)) => machine,
-            Ok(Content::Nothing | Content::Foreign | Content::Half) => {
-                let orphan = |p: Process| {
-                    broken(format!("QEMU runs (process {}), but its folder is gone", p.pid))
-                };
-                return Ok(process.map(orphan));
-            }
-            Err(error) if error.kind() == ErrorKind::Conflict => {
-                return Ok(Some(broken(error.to_string())));
-            }
-            Err(error) => return Err(error),
-        };
-        let power = match process {
-            Some(process) => power::power(process, id, &folder, cx).await?,
-            None => Power::Stopped,
-        };
-        let mut details = BTreeMap::from([("accel".to_owned(), machine.accel.name().to_owned())]);
-        if let Some(process) = process {
-            details.insert("pid".to_owned(), process.pid.to_string());
-        }
-        Ok(Some(Sighting {
-            power,
-            ssh: Some(machine.ssh()),
-            engine: Some(machine.engine()),
-            lab: Some(machine.lab.address),
-            cpus: machine.cpus,
-            memory_mib: machine.memory_mib,
-            image_sha256: machine.image.sha256.clone(),
-            forwards: machine.forwards.clone(),
-            console: Some(Console { socket: folder.file(SERIAL), log: folder.file(CONSOLE) }),
-            seeded: seed::of(&folder) == Seed::Attached,
-            details,
-        }))
     }
 
     async fn stop_one(&self, id: &MachineId, how: Stop, cx: &Cx) -> Result<()> {
@@ -312,7 +297,11 @@ impl Driver for Qemu {
     fn about(&self) -> About {
         About {
             name: "qemu",
-            capabilities: Capabilities { seed: true, static_addresses: true, console: true },
+            capabilities: Capabilities {
+                seed: true,
+                static_addresses: true,
+                console: true,
+            },
             concurrency: 8,
         }
     }
@@ -335,7 +324,7 @@ impl Driver for Qemu {
     }
 
     fn inspect<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, Option<Sighting>> {
-        Box::pin(self.inspect_one(id, cx))
+        Box::pin(sighting::look(id, cx))
     }
 
     fn create<'a>(&'a self, id: &'a MachineId, spec: &'a VmSpec, cx: &'a Cx) -> Answer<'a, ()> {
@@ -356,23 +345,6 @@ impl Driver for Qemu {
 
     fn destroy<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, ()> {
         Box::pin(self.destroy_one(id, cx))
-    }
-}
-
-/// What can be said of a machine whose description cannot be read.
-fn broken(why: String) -> Sighting {
-    Sighting {
-        power: Power::Broken(why),
-        ssh: None,
-        engine: None,
-        lab: None,
-        cpus: 0,
-        memory_mib: 0,
-        image_sha256: String::new(),
-        forwards: Vec::new(),
-        console: None,
-        seeded: false,
-        details: BTreeMap::new(),
     }
 }
 

@@ -20,7 +20,7 @@ const FORMAT: u32 = 1;
 pub(crate) struct Machine {
     format: u32,
     pub(crate) fleet: String,
-    pub(crate) machine: String,
+    pub(crate) name: String,
     pub(crate) cpus: u32,
     pub(crate) memory_mib: u64,
     pub(crate) disk_mib: u64,
@@ -75,7 +75,7 @@ impl Machine {
         Self {
             format: FORMAT,
             fleet: id.fleet().to_owned(),
-            machine: id.machine().to_owned(),
+            name: id.machine().to_owned(),
             cpus: spec.cpus,
             memory_mib: spec.memory_mib,
             disk_mib: disk_mib(spec),
@@ -131,7 +131,9 @@ impl Machine {
             guest,
             protocol: Protocol::Tcp,
         });
-        own.into_iter().chain(self.forwards.iter().cloned()).collect()
+        own.into_iter()
+            .chain(self.forwards.iter().cloned())
+            .collect()
     }
 
     /// Whether `spec` can be had by changing this machine while it is off.
@@ -140,13 +142,19 @@ impl Machine {
     /// `Conflict` if it would have to be made anew.
     pub(crate) fn agrees_with(&self, spec: &VmSpec) -> Result<()> {
         let conflict = |what: &str, has: String, wanted: String| {
-            Err(Error::conflict(format!("the machine exists with another {what}"))
-                .with("has", has)
-                .with("wanted", wanted)
-                .hint("`fleet down` it first, or take the change back"))
+            Err(
+                Error::conflict(format!("the machine exists with another {what}"))
+                    .with("has", has)
+                    .with("wanted", wanted)
+                    .hint("`fleet down` it first, or take the change back"),
+            )
         };
         if self.image.sha256 != spec.image.sha256 {
-            return conflict("image", self.image.sha256.clone(), spec.image.sha256.clone());
+            return conflict(
+                "image",
+                self.image.sha256.clone(),
+                spec.image.sha256.clone(),
+            );
         }
         if self.lab != spec.lab {
             let text = |nic: &LabNic| format!("{}/{}", nic.address, nic.prefix);
