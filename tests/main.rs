@@ -4,3 +4,4 @@
 mod ssh;
 mod style;
 mod support;
+mod up;

@@ -123,7 +123,8 @@ impl Session {
     pub fn warn(&self) {
         if !self.global.quiet && !self.global.json && !self.fleet.warnings.is_empty() {
             let colour = Colour::when(self.host.stderr_has_colour());
-            self.host.err(&crate::config::render_all(&self.fleet.warnings, colour));
+            let text = crate::config::render_all(&self.fleet.warnings, colour);
+            self.host.err(&format!("{}\n\n", text.trim_end()));
         }
     }
 
@@ -255,7 +256,7 @@ pub fn complain(host: &Host, global: &Global, failure: &Failure) -> u8 {
             } else {
                 host.err(&invalid.render(Colour::when(host.stderr_has_colour())));
             }
-            fleet_driver::ErrorKind::Config.exit_code()
+            invalid.kind().exit_code()
         }
     }
 }

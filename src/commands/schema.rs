@@ -12,6 +12,7 @@ use crate::host::Host;
 pub struct Args {}
 
 /// Runs `fleet schema`.
+#[expect(clippy::unused_async, reason = "all commands are called alike")]
 pub async fn run(_: Args, host: &Host, _: &Global) -> Exit {
     host.out(&config::json_schema())?;
     Ok(0)

@@ -21,15 +21,32 @@ pub struct Args {
 }
 
 /// Runs `fleet validate`.
+#[expect(clippy::unused_async, reason = "all commands are called alike")]
 pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
-    let path = super::file(host, &Global { file: args.path.or(global.file.clone()), ..global.clone() })?;
+    let path = super::file(
+        host,
+        &Global {
+            file: args.path.or(global.file.clone()),
+            ..global.clone()
+        },
+    )?;
     let home = path.parent().unwrap_or(Path::new("/"));
     // The file can be right although the records beside it are damaged.
-    let recorded = Store::open(home).map(|store| store.addresses()).unwrap_or_default();
+    let recorded = Store::open(home)
+        .map(|store| store.addresses())
+        .unwrap_or_default();
     let fleet = Fleet::load(&path, &recorded)?;
-    let shown = path.strip_prefix(host.cwd()).unwrap_or(&path).display().to_string();
+    let shown = path
+        .strip_prefix(host.cwd())
+        .unwrap_or(&path)
+        .display()
+        .to_string();
     if global.json {
-        let names: Vec<&str> = fleet.machines.iter().map(|spec| spec.name.as_str()).collect();
+        let names: Vec<&str> = fleet
+            .machines
+            .iter()
+            .map(|spec| spec.name.as_str())
+            .collect();
         let warnings: Vec<_> = fleet.warnings.iter().map(Problem::to_json).collect();
         let report = json!({
             "v": 1,
@@ -54,7 +71,13 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
 /// What the file describes, in one line.
 fn summary(fleet: &Fleet) -> String {
     let some = |n: usize, noun: &str| format!("{n} {noun}{}", if n == 1 { "" } else { "s" });
-    let of = |role| fleet.machines.iter().filter(|spec| spec.role == Some(role)).count();
+    let of = |role| {
+        fleet
+            .machines
+            .iter()
+            .filter(|spec| spec.role == Some(role))
+            .count()
+    };
     let machines = some(fleet.machines.len(), "machine");
     let warnings = match fleet.warnings.len() {
         0 => String::new(),
@@ -62,11 +85,70 @@ fn summary(fleet: &Fleet) -> String {
     };
     match (&fleet.swarm, of(Role::Worker)) {
         (None, _) => format!("{machines}, no swarm{warnings}"),
-        (Some(_), 0) => format!("{machines}, a swarm of {}{warnings}", some(of(Role::Manager), "manager")),
+        (Some(_), 0) => format!(
+            "{machines}, a swarm of {}{warnings}",
+            some(of(Role::Manager), "manager")
+        ),
         (Some(_), workers) => format!(
             "{machines}, a swarm of {} and {}{warnings}",
             some(of(Role::Manager), "manager"),
             some(workers, "worker")
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::Failure;
+
+    fn validate(text: &str, json: bool) -> (Exit, String, String) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("machines.toml"), text).unwrap();
+        let host = Host::captured(dir.path(), &[]);
+        let global = Global {
+            json,
+            ..Global::default()
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let exit = runtime.block_on(run(Args { path: None }, &host, &global));
+        let (out, err) = host.printed();
+        (exit, out, err)
+    }
+
+    #[test]
+    fn says_what_a_valid_file_describes() {
+        let text = "[swarm]\n[machine.a]\nrole = \"manager\"\n[machine.b]\ncount = 2\n";
+        let (exit, out, err) = validate(text, false);
+        assert_eq!(exit.unwrap(), 0);
+        let expected = "machines.toml is valid: 3 machines, a swarm of 1 manager and 2 workers\n";
+        assert_eq!((out.as_str(), err.as_str()), (expected, ""));
+    }
+
+    #[test]
+    fn warnings_go_to_standard_error_and_do_not_fail() {
+        let text = "[swarm]\n[machine.a]\ncount = 2\nrole = \"manager\"\n";
+        let (exit, out, err) = validate(text, false);
+        assert_eq!(exit.unwrap(), 0);
+        assert!(out.ends_with("a swarm of 2 managers; 1 warning\n"), "{out}");
+        assert!(err.contains("worse than one"), "{err}");
+    }
+
+    #[test]
+    fn an_invalid_file_is_a_failure() {
+        let (exit, out, _) = validate("[machine.a]\nmemroy = 1\n", false);
+        assert!(matches!(exit, Err(Failure::Config(_))));
+        assert_eq!(out, "");
+    }
+
+    #[test]
+    fn json_lists_machines_and_warnings() {
+        let (exit, out, _) = validate("[machine.a]\nlabels = { x = \"1\" }\n", true);
+        assert_eq!(exit.unwrap(), 0);
+        let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(report["machines"], json!(["a"]));
+        assert_eq!(report["warnings"][0]["line"], 2);
     }
 }

@@ -35,8 +35,12 @@ fn names(groups: &[Group<'_>], problems: &mut Problems) {
     let mut owners: BTreeMap<&str, &Group<'_>> = BTreeMap::new();
     for group in groups {
         for spec in &group.specs {
-            let Some(other) = owners.insert(&spec.name, group) else { continue };
-            let count = [other, group].into_iter().find_map(|group| group.raw.count.as_ref());
+            let Some(other) = owners.insert(&spec.name, group) else {
+                continue;
+            };
+            let count = [other, group]
+                .into_iter()
+                .find_map(|group| group.raw.count.as_ref());
             let problem = Problem::error(format!("two machines are called `{}`", spec.name))
                 .at(group.name.span(), "here")
                 .at(other.name.span(), "and here");
@@ -60,17 +64,22 @@ fn forwards(groups: &[Group<'_>], problems: &mut Problems) {
             let port = forward.host.port();
             let machines = some(group.specs.len(), "machine");
             problems.push(
-                Problem::error(format!("{machines} cannot share the port {port} of this computer"))
-                    .at(at.span(), format!("`{}` has a `count`", group.name.get()))
-                    .help(
-                        "a published port of a swarm service answers on every machine: forward \
+                Problem::error(format!(
+                    "{machines} cannot share the port {port} of this computer"
+                ))
+                .at(at.span(), format!("`{}` has a `count`", group.name.get()))
+                .help(
+                    "a published port of a swarm service answers on every machine: forward \
                          it to one of them, or give each a table of its own",
-                    ),
+                ),
             );
             continue;
         }
-        let Some(spec) = group.specs.first() else { continue };
-        let good = written.filter_map(|at| Some((ports::parse(at.get(), at.span()).ok()?, at.span())));
+        let Some(spec) = group.specs.first() else {
+            continue;
+        };
+        let good =
+            written.filter_map(|at| Some((ports::parse(at.get(), at.span()).ok()?, at.span())));
         for (forward, (_, span)) in spec.ports.iter().zip(good) {
             let other = seen.iter().find(|(other, ..)| ports::clash(other, forward));
             if let Some((_, other, first)) = other {
@@ -84,7 +93,10 @@ fn forwards(groups: &[Group<'_>], problems: &mut Problems) {
                     Problem::error(format!("the port {port} of this computer leads {who}"))
                         .at(span.clone(), "taken")
                         .at(first.clone(), "by this one")
-                        .help(format!("take another one, such as `\"{}\"`", elsewhere(forward))),
+                        .help(format!(
+                            "take another one, such as `\"{}\"`",
+                            elsewhere(forward)
+                        )),
                 );
             }
             seen.push((forward, spec, span));
@@ -94,18 +106,28 @@ fn forwards(groups: &[Group<'_>], problems: &mut Problems) {
 
 fn elsewhere(forward: &fleet_driver::Forward) -> String {
     let port = forward.host.port();
-    let free = if port < u16::MAX - 1000 { port + 1000 } else { port - 1000 };
+    let free = if port < u16::MAX - 1000 {
+        port + 1000
+    } else {
+        port - 1000
+    };
     format!("{free}:{}", forward.guest)
 }
 
 fn unused_options(file: &File, groups: &[Group<'_>], intact: Intact, problems: &mut Problems) {
     let warning = |driver: &str, span: Span, label: String, help: String| {
-        Problem::warning(format!("the options of `{driver}` have no effect")).at(span, label).help(help)
+        Problem::warning(format!("the options of `{driver}` have no effect"))
+            .at(span, label)
+            .help(help)
     };
     for group in groups {
-        let Some(used) = group.specs.first().map(|spec| spec.driver.as_str()) else { continue };
+        let Some(used) = group.specs.first().map(|spec| spec.driver.as_str()) else {
+            continue;
+        };
         for driver in DRIVERS.into_iter().filter(|driver| *driver != used) {
-            let Some(at) = group.raw.options(driver) else { continue };
+            let Some(at) = group.raw.options(driver) else {
+                continue;
+            };
             problems.push(warning(
                 driver,
                 at.span(),
@@ -115,13 +137,18 @@ fn unused_options(file: &File, groups: &[Group<'_>], intact: Intact, problems: &
         }
     }
     let used = |driver: &str| {
-        groups.iter().flat_map(|group| &group.specs).any(|spec| spec.driver == driver)
+        groups
+            .iter()
+            .flat_map(|group| &group.specs)
+            .any(|spec| spec.driver == driver)
     };
     if intact == Intact::Damaged {
         return;
     }
     for driver in DRIVERS.into_iter().filter(|driver| !used(driver)) {
-        let Some(at) = file.driver.options(driver) else { continue };
+        let Some(at) = file.driver.options(driver) else {
+            continue;
+        };
         problems.push(warning(
             driver,
             at.span(),
@@ -135,10 +162,14 @@ fn unused_options(file: &File, groups: &[Group<'_>], intact: Intact, problems: &
 fn managers(file: &File, groups: &[Group<'_>], intact: Intact, problems: &mut Problems) {
     let managing: Vec<&Group<'_>> = groups.iter().filter(|group| manages(group)).collect();
     let number: usize = managing.iter().map(|group| group.specs.len()).sum();
-    let mut marks = managing.iter().filter_map(|group| group.raw.role.as_ref().map(At::span));
+    let mut marks = managing
+        .iter()
+        .filter_map(|group| group.raw.role.as_ref().map(At::span));
     let swarm = file.swarm.as_ref().map_or(0..0, At::span);
     if number == 0 {
-        let Some(first) = groups.first().filter(|_| intact == Intact::Whole) else { return };
+        let Some(first) = groups.first().filter(|_| intact == Intact::Whole) else {
+            return;
+        };
         problems.push(
             Problem::error("a swarm needs a manager")
                 .at(swarm, "no machine has `role = \"manager\"`")
@@ -166,8 +197,15 @@ fn managers(file: &File, groups: &[Group<'_>], intact: Intact, problems: &mut Pr
         ),
         n if n % 2 == 0 => (
             format!("an even number of managers: {n}"),
-            format!("a majority of {n} is {}, so only {} may fail", n / 2 + 1, (n - 1) / 2),
-            format!("{odd} managers bear as many failures, {} bear one more", n + 1),
+            format!(
+                "a majority of {n} is {}, so only {} may fail",
+                n / 2 + 1,
+                (n - 1) / 2
+            ),
+            format!(
+                "{odd} managers bear as many failures, {} bear one more",
+                n + 1
+            ),
         ),
         _ => return,
     };
@@ -179,14 +217,26 @@ fn managers(file: &File, groups: &[Group<'_>], intact: Intact, problems: &mut Pr
 }
 
 fn manages(group: &Group<'_>) -> bool {
-    group.raw.role.as_ref().is_some_and(|role| *role.get() == Role::Manager)
+    group
+        .raw
+        .role
+        .as_ref()
+        .is_some_and(|role| *role.get() == Role::Manager)
 }
 
 fn without_engine(groups: &[Group<'_>], problems: &mut Problems) {
     for group in groups {
-        let bare = group.specs.first().is_some_and(|spec| spec.engine.install == Install::None);
+        let bare = group
+            .specs
+            .first()
+            .is_some_and(|spec| spec.engine.install == Install::None);
         if bare {
-            let at = group.raw.engine.install.as_ref().map_or(group.name.span(), At::span);
+            let at = group
+                .raw
+                .engine
+                .install
+                .as_ref()
+                .map_or(group.name.span(), At::span);
             problems.push(
                 Problem::error(format!("`{}` cannot join the swarm", group.name.get()))
                     .at(at, "no engine is installed in it")
@@ -225,13 +275,24 @@ fn without_swarm(file: &File, groups: &[Group<'_>], problems: &mut Problems) {
         problems.push(problem.help("add a line `[swarm]`, or remove `role`"));
         return;
     }
-    let labels = groups.iter().filter_map(|group| Some(("labels", group.raw.labels.keys().next()?.span())));
-    let defaults = file.defaults.labels.keys().next().map(|key| ("labels", key.span()));
-    let availability = groups.iter().filter_map(|group| {
-        Some(("availability", group.raw.availability.as_ref()?.span()))
-    });
+    let labels = groups
+        .iter()
+        .filter_map(|group| Some(("labels", group.raw.labels.keys().next()?.span())));
+    let defaults = file
+        .defaults
+        .labels
+        .keys()
+        .next()
+        .map(|key| ("labels", key.span()));
+    let availability = groups
+        .iter()
+        .filter_map(|group| Some(("availability", group.raw.availability.as_ref()?.span())));
     for (key, span) in labels.chain(defaults).chain(availability) {
-        let engine = if key == "labels" { "; labels of the engine go below `[engine]`" } else { "" };
+        let engine = if key == "labels" {
+            "; labels of the engine go below `[engine]`"
+        } else {
+            ""
+        };
         problems.push(
             Problem::warning(format!("`{key}` has no effect without `[swarm]`"))
                 .at(span, "about a node of a swarm")

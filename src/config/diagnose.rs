@@ -41,7 +41,10 @@ pub(crate) struct Source {
 
 /// One thing that is wrong, or doubtful, in `machines.toml`.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+#[derive(Debug, Clone)]
+struct Parts {
     level: Level,
     message: String,
     help: Option<String>,
@@ -53,7 +56,7 @@ pub struct Problem {
 
 impl Problem {
     fn new(level: Level, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Parts {
             level,
             message: message.into(),
             help: None,
@@ -61,7 +64,7 @@ impl Problem {
             source: None,
             name: String::new(),
             place: None,
-        }
+        }))
     }
 
     /// Something that must be changed; a lower-case fragment.
@@ -76,50 +79,56 @@ impl Problem {
 
     /// Marks a part of the text; the first mark is the place of the problem.
     pub(crate) fn at(mut self, span: Span, label: impl Into<String>) -> Self {
-        self.marks.push((span, label.into()));
+        self.0.marks.push((span, label.into()));
         self
     }
 
     /// Says what to do about it.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.0.help = Some(help.into());
         self
     }
 
     /// Says what to do about it, if that is known.
     pub(crate) fn maybe_help(mut self, help: Option<String>) -> Self {
-        self.help = help.or(self.help);
+        self.0.help = help.or(self.0.help);
         self
     }
 
+    fn is_around(&self, inner: &Span) -> bool {
+        let within =
+            |outer: &Span| outer != inner && outer.start <= inner.start && inner.end <= outer.end;
+        !inner.is_empty() && self.0.marks.first().is_some_and(|(outer, _)| within(outer))
+    }
+
     fn start(&self) -> usize {
-        self.marks.first().map_or(0, |(span, _)| span.start)
+        self.0.marks.first().map_or(0, |(span, _)| span.start)
     }
 
     /// How bad it is.
     pub fn level(&self) -> Level {
-        self.level
+        self.0.level
     }
 
     /// What is wrong, a lower-case fragment.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// What to do about it.
     pub fn help_text(&self) -> Option<&str> {
-        self.help.as_deref()
+        self.0.help.as_deref()
     }
 
     /// The file, as it was named when it was loaded.
     pub fn file(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     /// Line and column, both counted from 1, the column in characters; `None` for a
     /// file that could not be read.
     pub fn place(&self) -> Option<(usize, usize)> {
-        self.place
+        self.0.place
     }
 
     /// Renders it with the text it is about and a marker below.
@@ -128,9 +137,9 @@ impl Problem {
             Colour::On => GraphicalTheme::unicode(),
             Colour::Off => GraphicalTheme::none(),
         };
-        theme.characters.error = "error:".to_owned();
-        theme.characters.warning = "warning:".to_owned();
-        theme.characters.advice = "note:".to_owned();
+        "error:".clone_into(&mut theme.characters.error);
+        "warning:".clone_into(&mut theme.characters.warning);
+        "note:".clone_into(&mut theme.characters.advice);
         let mut text = String::new();
         let rendered = GraphicalReportHandler::new_themed(theme)
             .with_width(100)
@@ -139,7 +148,7 @@ impl Problem {
             .render_report(&mut text, self);
         if rendered.is_err() {
             // A marker outside the text; the words are still worth having.
-            text = format!("  error: {}\n", self.message);
+            text = format!("  error: {}\n", self.0.message);
         }
         text
     }
@@ -147,19 +156,19 @@ impl Problem {
     /// The problem as JSON: level, file, line, column, message and help.
     pub fn to_json(&self) -> Value {
         json!({
-            "level": self.level,
-            "file": self.name,
-            "line": self.place.map(|(line, _)| line),
-            "column": self.place.map(|(_, column)| column),
-            "message": self.message,
-            "help": self.help,
+            "level": self.0.level,
+            "file": self.0.name,
+            "line": self.0.place.map(|(line, _)| line),
+            "column": self.0.place.map(|(_, column)| column),
+            "message": self.0.message,
+            "help": self.0.help,
         })
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
@@ -167,7 +176,7 @@ impl std::error::Error for Problem {}
 
 impl Diagnostic for Problem {
     fn severity(&self) -> Option<Severity> {
-        Some(match self.level {
+        Some(match self.0.level {
             Level::Info => Severity::Advice,
             Level::Warning => Severity::Warning,
             Level::Error => Severity::Error,
@@ -175,27 +184,32 @@ impl Diagnostic for Problem {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+        self.0
+            .help
+            .as_ref()
+            .map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        let source: &NamedSource<String> = self.source.as_deref()?;
+        let source: &NamedSource<String> = self.0.source.as_deref()?;
         Some(source)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        if self.marks.is_empty() {
+        if self.0.marks.is_empty() {
             return None;
         }
-        Some(Box::new(self.marks.iter().enumerate().map(|(n, (span, label))| {
-            let label = (!label.is_empty()).then(|| label.clone());
-            let at = (span.start, span.end - span.start);
-            if n == 0 {
-                LabeledSpan::new_primary_with_span(label, at)
-            } else {
-                LabeledSpan::new_with_span(label, at)
-            }
-        })))
+        Some(Box::new(self.0.marks.iter().enumerate().map(
+            |(n, (span, label))| {
+                let label = (!label.is_empty()).then(|| label.clone());
+                let at = (span.start, span.end - span.start);
+                if n == 0 {
+                    LabeledSpan::new_primary_with_span(label, at)
+                } else {
+                    LabeledSpan::new_with_span(label, at)
+                }
+            },
+        )))
     }
 }
 
@@ -210,8 +224,13 @@ pub struct Invalid {
 impl Invalid {
     /// A file that could not be read at all.
     pub(crate) fn unreadable(kind: ErrorKind, name: &str, problem: Problem) -> Self {
-        let problem = Problem { name: name.to_owned(), ..problem };
-        Self { kind, name: name.to_owned(), problems: vec![problem] }
+        let mut problem = problem;
+        name.clone_into(&mut problem.0.name);
+        Self {
+            kind,
+            name: name.to_owned(),
+            problems: vec![problem],
+        }
     }
 
     /// `Config`; `NotFound` if there is no such file, `Host` if it cannot be read.
@@ -231,17 +250,21 @@ impl Invalid {
 
     /// Renders all problems, each with the text it is about, then how many there are.
     pub fn render(&self, colour: Colour) -> String {
-        let mut text = render_all(&self.problems, colour);
-        if self.problems.len() > 1 {
-            text.push_str(&format!("\n{self}\n"));
+        let text = render_all(&self.problems, colour);
+        match self.problems.as_slice() {
+            [_, _, ..] => format!("{text}\n{self}\n"),
+            _ => text,
         }
-        text
     }
 
     /// All problems as JSON, below `errors` and `warnings`.
     pub fn to_json(&self) -> Value {
         let of = |level| -> Vec<Value> {
-            self.problems.iter().filter(|p| p.level == level).map(Problem::to_json).collect()
+            self.problems
+                .iter()
+                .filter(|p| p.0.level == level)
+                .map(Problem::to_json)
+                .collect()
         };
         json!({
             "v": 1,
@@ -255,8 +278,13 @@ impl Invalid {
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |level| self.problems.iter().filter(|p| p.level == level).count();
-        write!(f, "{} has {}", self.name, some(count(Level::Error), "error"))?;
+        let count = |level| self.problems.iter().filter(|p| p.0.level == level).count();
+        write!(
+            f,
+            "{} has {}",
+            self.name,
+            some(count(Level::Error), "error")
+        )?;
         match count(Level::Warning) {
             0 => Ok(()),
             n => write!(f, " and {}", some(n, "warning")),
@@ -268,7 +296,11 @@ impl std::error::Error for Invalid {}
 
 /// Renders problems one below the other.
 pub fn render_all(problems: &[Problem], colour: Colour) -> String {
-    problems.iter().map(|problem| problem.render(colour)).collect::<Vec<_>>().join("\n")
+    problems
+        .iter()
+        .map(|problem| problem.render(colour))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// A number with its noun: `1 error`, `3 errors`.
@@ -288,7 +320,10 @@ impl Problems {
 
     /// How many there are that make the file unusable.
     pub(crate) fn errors(&self) -> usize {
-        self.0.iter().filter(|problem| problem.level == Level::Error).count()
+        self.0
+            .iter()
+            .filter(|problem| problem.0.level == Level::Error)
+            .count()
     }
 
     /// Sorts what was found by place and ties it to its text: the warnings if that
@@ -296,30 +331,45 @@ impl Problems {
     pub(crate) fn finish(self, source: Source) -> Result<Vec<Problem>, Invalid> {
         let failed = self.errors() > 0;
         let mut problems = self.0;
+        let errors: Vec<Span> = problems
+            .iter()
+            .filter(|problem| problem.0.level == Level::Error)
+            .filter_map(|problem| problem.0.marks.first().map(|(span, _)| span.clone()))
+            .collect();
+        // A mistake inside of a value is the reason for what is said of the value.
+        problems.retain(|problem| !errors.iter().any(|inner| problem.is_around(inner)));
         problems.sort_by_key(Problem::start);
         let Source { name, text } = source;
         let named = Arc::new(NamedSource::new(&name, text));
         for problem in &mut problems {
             problem.attach(&name, &named);
         }
-        if failed { Err(Invalid { kind: ErrorKind::Config, name, problems }) } else { Ok(problems) }
+        if failed {
+            Err(Invalid {
+                kind: ErrorKind::Config,
+                name,
+                problems,
+            })
+        } else {
+            Ok(problems)
+        }
     }
 }
 
 impl Problem {
     fn attach(&mut self, name: &str, source: &Arc<NamedSource<String>>) {
-        name.clone_into(&mut self.name);
+        name.clone_into(&mut self.0.name);
         let text = source.inner().as_str();
-        for (span, _) in &mut self.marks {
+        for (span, _) in &mut self.0.marks {
             *span = fit(text, span);
         }
-        if let Some((span, _)) = self.marks.first() {
+        if let Some((span, _)) = self.0.marks.first() {
             let before = &text[..span.start];
             let line = before.matches('\n').count() + 1;
             let from = before.rfind('\n').map_or(0, |at| at + 1);
-            self.place = Some((line, before[from..].chars().count() + 1));
+            self.0.place = Some((line, before[from..].chars().count() + 1));
         }
-        self.source = Some(Arc::clone(source));
+        self.0.source = Some(Arc::clone(source));
     }
 }
 

@@ -13,6 +13,8 @@ mod load;
 mod name;
 mod network;
 mod ports;
+#[cfg(test)]
+mod properties;
 mod raw;
 mod schema;
 mod shape;

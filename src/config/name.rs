@@ -13,12 +13,21 @@ const LONGEST: usize = 63;
 const LONGEST_FLEET: usize = 40;
 
 /// The names of the machines that a table makes.
-pub(crate) fn machines(at: &At<String>, count: Option<i64>, problems: &mut Problems) -> Vec<String> {
+pub(crate) fn machines(
+    at: &At<String>,
+    count: Option<i64>,
+    problems: &mut Problems,
+) -> Vec<String> {
     let Some(count) = count else {
         check("machine", at, LONGEST, problems);
         return vec![at.get().clone()];
     };
-    check("machine", at, LONGEST - 1 - count.to_string().len(), problems);
+    check(
+        "machine",
+        at,
+        LONGEST - 1 - count.to_string().len(),
+        problems,
+    );
     (1..=count).map(|n| format!("{}-{n}", at.get())).collect()
 }
 
@@ -43,7 +52,9 @@ pub fn name_of_folder(folder: &str) -> String {
 /// # Errors
 /// `Usage`, with a name that would do.
 pub fn fleet_name(name: &str) -> Result<(), Error> {
-    let Some((label, help)) = flaw(name, LONGEST_FLEET) else { return Ok(()) };
+    let Some((label, help)) = flaw(name, LONGEST_FLEET) else {
+        return Ok(());
+    };
     Err(Error::usage(format!("`{name}` cannot be the name of a fleet: {label}")).hint(help))
 }
 
@@ -87,14 +98,23 @@ pub(crate) fn user(at: &At<String>) -> Result<String, Problem> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     let start = |c: char| c.is_ascii_lowercase() || c == '_';
     let (label, help) = if name == "root" {
-        ("root has an account already", "fleet makes one that may become root: `\"fleet\"`".into())
+        (
+            "root has an account already",
+            "fleet makes one that may become root: `\"fleet\"`".into(),
+        )
     } else if name.is_empty() || name.len() > 32 {
-        ("from 1 to 32 characters", "write it like `\"fleet\"`".to_owned())
+        (
+            "from 1 to 32 characters",
+            "write it like `\"fleet\"`".to_owned(),
+        )
     } else if !name.chars().all(plain) || !name.starts_with(start) {
         let fixed: String = name.to_lowercase().chars().filter(|c| plain(*c)).collect();
         let fixed = fixed.trim_start_matches(|c: char| !start(c));
         let help = if fixed.is_empty() { "fleet" } else { fixed };
-        ("lower-case letters, digits, `-` and `_` only", format!("did you mean `\"{help}\"`?"))
+        (
+            "lower-case letters, digits, `-` and `_` only",
+            format!("did you mean `\"{help}\"`?"),
+        )
     } else {
         return Ok(name.to_owned());
     };

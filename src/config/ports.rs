@@ -10,19 +10,25 @@ use super::diagnose::{Problem, Span};
 /// that of the guest.
 pub(crate) fn parse(text: &str, span: Span) -> Result<Forward, Problem> {
     read(text.trim()).map_err(|(label, help)| {
-        Problem::error(format!("bad port `{text}`")).at(span, label).help(help)
+        Problem::error(format!("bad port `{text}`"))
+            .at(span, label)
+            .help(help)
     })
 }
 
 fn read(text: &str) -> Result<Forward, (String, String)> {
-    let example = || "write `\"8080:80\"`: first the port here, then the one in the machine".to_owned();
+    let example =
+        || "write `\"8080:80\"`: first the port here, then the one in the machine".to_owned();
     let (ports, protocol) = match text.split_once('/') {
         None => (text, Protocol::Tcp),
         Some((ports, "tcp")) => (ports, Protocol::Tcp),
         Some((ports, "udp")) => (ports, Protocol::Udp),
         Some((ports, other)) => {
             let label = format!("`{other}` is not a protocol");
-            return Err((label, format!("write `\"{ports}/tcp\"` or `\"{ports}/udp\"`")));
+            return Err((
+                label,
+                format!("write `\"{ports}/tcp\"` or `\"{ports}/udp\"`"),
+            ));
         }
     };
     let (rest, guest) = match ports.rsplit_once(':') {
@@ -51,14 +57,19 @@ fn read(text: &str) -> Result<Forward, (String, String)> {
                 let bare = address.trim_start_matches('[').trim_end_matches(']');
                 let Ok(address) = bare.parse::<IpAddr>() else {
                     let label = format!("`{address}` is not an address of this computer");
-                    let help = "write it like `\"127.0.0.1:8080:80\"`, or `\"0.0.0.0:8080:80\"` for all";
+                    let help =
+                        "write it like `\"127.0.0.1:8080:80\"`, or `\"0.0.0.0:8080:80\"` for all";
                     return Err((label, help.to_owned()));
                 };
                 SocketAddr::new(address, number(port)?)
             }
         },
     };
-    Ok(Forward { host, guest, protocol })
+    Ok(Forward {
+        host,
+        guest,
+        protocol,
+    })
 }
 
 /// Whether two forwards cannot be open at once.

@@ -12,8 +12,8 @@ use toml::Spanned;
 
 use super::diagnose::Span;
 use super::texts::{
-    AddressText, CidrText, Count, Cpus, DriverName, Image, InstallText, Options, PortText, SizeText,
-    SubnetSize, TaskHistory, VersionText,
+    AddressText, CidrText, Count, Cpus, DriverName, Image, InstallText, Options, PortText,
+    SizeText, SubnetSize, TaskHistory, VersionText,
 };
 use super::{Availability, Role};
 
@@ -252,8 +252,14 @@ pub(crate) struct Machine {
 }
 
 /// The names of all drivers, in the order in which they are listed.
-pub(crate) const DRIVERS: [&str; 6] =
-    ["qemu", "virtualbox", "libvirt", "vmware", "azure", "generic"];
+pub(crate) const DRIVERS: [&str; 6] = [
+    "qemu",
+    "virtualbox",
+    "libvirt",
+    "vmware",
+    "azure",
+    "generic",
+];
 
 macro_rules! by_name {
     ($($table:ty),*) => {$(

@@ -9,7 +9,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use super::diagnose::{Problem, Problems, Span};
 use super::size;
-use super::suggest::{closest, did_you_mean, one_of};
+use super::suggest::{all_of, closest, did_you_mean, one_of};
 
 /// Takes out of `file` what the schema does not allow, and says so.
 pub(crate) fn check(file: &mut DeTable<'_>, schema: &Value, problems: &mut Problems) {
@@ -24,6 +24,18 @@ struct Walk<'a> {
 /// The keys that lead to a value.
 type Path<'a> = [&'a str];
 
+/// Stands in a path for an entry of a list.
+const ENTRY: &str = "[]";
+
+/// The key that a path leads to, and what to call its value: a list has entries.
+fn subject<'a>(path: &Path<'a>) -> (&'a str, String) {
+    match path {
+        [.., key, ENTRY] => (key, format!("an entry of `{key}`")),
+        [.., key] => (key, format!("`{key}`")),
+        [] => ("", "the file".to_owned()),
+    }
+}
+
 impl Walk<'_> {
     fn table(&self, table: &mut DeTable<'_>, schema: &Value, path: &Path<'_>, out: &mut Problems) {
         let none = Map::new();
@@ -32,7 +44,10 @@ impl Walk<'_> {
         let mut bad = Vec::new();
         for (key, value) in table.iter_mut() {
             let (name, span) = (key.get_ref().to_string(), key.span());
-            let Some(rule) = known.get(&name).or_else(|| (others != false).then_some(others)) else {
+            let Some(rule) = known
+                .get(&name)
+                .or_else(|| (others != false).then_some(others))
+            else {
                 out.push(self.unknown(&name, span, value, known, path));
                 bad.push(name);
                 continue;
@@ -71,8 +86,9 @@ impl Walk<'_> {
             DeValue::Table(table) => self.table(table, rule, path, out),
             DeValue::Array(items) => {
                 let mut good = DeArray::new();
+                let inner: Vec<&str> = path.iter().copied().chain([ENTRY]).collect();
                 for mut item in std::mem::replace(items, DeArray::new()) {
-                    match self.value(&mut item, &rule["items"], path, out) {
+                    match self.value(&mut item, &rule["items"], &inner, out) {
                         Ok(()) => good.push(item),
                         Err(problem) => out.push(problem),
                     }
@@ -102,7 +118,10 @@ impl Walk<'_> {
         let looks_like_a_machine = || {
             let machine = &self.root["properties"]["machine"]["additionalProperties"]["properties"];
             value.get_ref().as_table().is_some_and(|table| {
-                !table.is_empty() && table.keys().all(|key| !machine[key.get_ref().as_ref()].is_null())
+                !table.is_empty()
+                    && table
+                        .keys()
+                        .all(|key| !machine[key.get_ref().as_ref()].is_null())
             })
         };
         let help = if let Some(near) = closest(name, keys()) {
@@ -112,18 +131,21 @@ impl Walk<'_> {
         } else if path.is_empty() && looks_like_a_machine() {
             format!("machines are written `[machine.{name}]`")
         } else if path.is_empty() {
-            format!("the tables are {}", one_of(keys()))
+            format!("the tables are {}", all_of(keys()))
         } else if path == ["driver"] {
-            format!("the drivers are {}", one_of(keys()))
+            format!("the drivers are {}", all_of(keys()))
         } else {
-            format!("the keys of {place} are {}", one_of(keys()))
+            format!("the keys of {place} are {}", all_of(keys()))
         };
         let message = match (path, value.get_ref()) {
             (["driver"], _) => format!("unknown driver `{name}`"),
             ([], DeValue::Table(_)) => format!("unknown table `{name}`"),
+            ([], _) => format!("unknown key `{name}` at {place}"),
             _ => format!("unknown key `{name}` in {place}"),
         };
-        Problem::error(message).at(span, "not known here").help(help)
+        Problem::error(message)
+            .at(span, "not known here")
+            .help(help)
     }
 
     /// The table in which a key that is wrong here would be right.
@@ -137,14 +159,21 @@ impl Walk<'_> {
         if path.first() != Some(&"machine") && has(machine) && !has(&tables["defaults"]) {
             return Some("[machine.NAME]".to_owned());
         }
-        tables.iter().find(|(_, schema)| has(schema)).map(|(table, _)| format!("[{table}]"))
+        tables
+            .iter()
+            .find(|(_, schema)| has(schema))
+            .map(|(table, _)| format!("[{table}]"))
     }
 }
 
 /// The rules of which a value must fit one.
 fn alternatives(schema: &Value) -> Vec<&Value> {
     let typed = schema.get("type").is_some();
-    match schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Value::as_array) {
+    match schema
+        .get("anyOf")
+        .or_else(|| schema.get("oneOf"))
+        .and_then(Value::as_array)
+    {
         Some(choices) if !typed => choices.iter().collect(),
         _ if schema.is_object() => vec![schema],
         _ => Vec::new(),
@@ -179,7 +208,11 @@ fn in_words(kind: &str) -> &'static str {
 
 /// Where a key is, for people: `[machine.host1]`.
 fn place(path: &Path<'_>) -> String {
-    if path.is_empty() { "the file".to_owned() } else { format!("`[{}]`", path.join(".")) }
+    if path.is_empty() {
+        "the top of the file".to_owned()
+    } else {
+        format!("`[{}]`", path.join("."))
+    }
 }
 
 fn wrong_type(
@@ -188,12 +221,21 @@ fn wrong_type(
     schema: &Value,
     path: &Path<'_>,
 ) -> Problem {
-    let key = path.last().copied().unwrap_or_default();
-    let wanted: Vec<&str> = rules.iter().filter_map(|rule| rule["type"].as_str()).collect();
+    let (key, subject) = subject(path);
+    let wanted: Vec<&str> = rules
+        .iter()
+        .filter_map(|rule| rule["type"].as_str())
+        .collect();
     let words: Vec<&str> = wanted.iter().map(|kind| in_words(kind)).collect();
-    let found = in_words(kind(value.get_ref()));
+    let found = match value.get_ref() {
+        DeValue::Boolean(truth) => format!("`{truth}`"),
+        other => in_words(kind(other)).to_owned(),
+    };
     let example = || {
-        let text = rules.iter().chain([&schema]).find_map(|rule| rule["examples"][0].as_str())?;
+        let text = rules
+            .iter()
+            .chain([&schema])
+            .find_map(|rule| rule["examples"][0].as_str())?;
         Some(format!("write it like `{key} = \"{text}\"`"))
     };
     let wants = |kind: &str| wanted.contains(&kind);
@@ -222,19 +264,27 @@ fn wrong_type(
         }
         _ if wanted == ["object"] => Some(format!("write it as a table: `[{}]`", path.join("."))),
         DeValue::Float(n) if wants("integer") => {
-            let whole = n.as_str().parse::<f64>().map_or(1.0, f64::ceil).clamp(1.0, 1e6);
+            let whole = n
+                .as_str()
+                .parse::<f64>()
+                .map_or(1.0, f64::ceil)
+                .clamp(1.0, 1e6);
             Some(format!("write `{key} = {whole}`"))
         }
         _ if wants("integer") => Some(format!("write it like `{key} = 1`")),
         _ if wants("boolean") => Some(format!("write `{key} = true` or `{key} = false`")),
-        _ if wants("array") => Some(format!("write it like `{key} = [\"…\"]`")),
-        _ => example().or_else(|| Some(format!("write it like `{key} = \"…\"`"))),
+        _ if wants("array") => Some(format!("write it like `{key} = [\"...\"]`")),
+        _ => example().or_else(|| Some(format!("write it like `{key} = \"...\"`"))),
     };
     let (message, label) = match value.get_ref() {
-        DeValue::Integer(_) if schema["x-fleet"] == "size" => {
-            (format!("`{key}` needs a unit"), "how many of what?".to_owned())
-        }
-        _ => (format!("`{key}` must be {}", words.join(" or ")), format!("this is {found}")),
+        DeValue::Integer(_) if schema["x-fleet"] == "size" => (
+            format!("{subject} needs a unit"),
+            "how many of what?".to_owned(),
+        ),
+        _ => (
+            format!("{subject} must be {}", words.join(" or ")),
+            format!("this is {found}"),
+        ),
     };
     Problem::error(message)
         .at(value.span(), label)
@@ -254,15 +304,17 @@ fn choice(text: &str, span: Span, rules: &[&Value], path: &Path<'_>) -> Result<(
     if words.is_empty() || words.contains(&text) {
         return Ok(());
     }
-    let key = path.last().copied().unwrap_or_default();
+    let (key, _) = subject(path);
     let help = did_you_mean(text, words.iter().copied())
         .unwrap_or_else(|| format!("it may be {}", one_of(words.iter().copied())));
-    Err(Problem::error(format!("unknown {key} `{text}`")).at(span, "not one of them").help(help))
+    Err(Problem::error(format!("unknown {key} `{text}`"))
+        .at(span, "not one of them")
+        .help(help))
 }
 
 /// Checks a number against the bounds of its rule.
 fn range(number: Option<i64>, span: Span, rule: &Value, path: &Path<'_>) -> Result<(), Problem> {
-    let key = path.last().copied().unwrap_or_default();
+    let (key, subject) = subject(path);
     let (least, most) = (rule["minimum"].as_i64(), rule["maximum"].as_i64());
     let (label, help) = match number {
         Some(n) if least.is_some_and(|least| n < least) => {
@@ -280,6 +332,12 @@ fn range(number: Option<i64>, span: Span, rule: &Value, path: &Path<'_>) -> Resu
         (Some(least), Some(most)) => format!("it may be from {least} to {most}"),
         _ => String::new(),
     };
-    let help = if help.is_empty() { bounds } else { help.to_owned() };
-    Err(Problem::error(format!("`{key}` is out of range")).at(span, label).help(help))
+    let help = if help.is_empty() {
+        bounds
+    } else {
+        help.to_owned()
+    };
+    Err(Problem::error(format!("{subject} is out of range"))
+        .at(span, label)
+        .help(help))
 }

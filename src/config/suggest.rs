@@ -30,7 +30,10 @@ pub(crate) fn closest<'a>(
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let word = word.to_lowercase().replace('-', "_");
-    let other = OTHERS.iter().find(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours);
+    let other = OTHERS
+        .iter()
+        .find(|(theirs, _)| *theirs == word)
+        .map(|(_, ours)| *ours);
     candidates
         .into_iter()
         .filter_map(|candidate| {
@@ -55,12 +58,21 @@ pub(crate) fn did_you_mean<'a>(
     closest(word, candidates).map(|candidate| format!("did you mean `{candidate}`?"))
 }
 
-/// A list in words: `a`, `b` or `c`.
+/// A choice in words: `a`, `b` or `c`.
 pub(crate) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    listed(names, "or")
+}
+
+/// A list in words: `a`, `b` and `c`.
+pub(crate) fn all_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    listed(names, "and")
+}
+
+fn listed<'a>(names: impl IntoIterator<Item = &'a str>, last_word: &str) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     match names.split_last() {
         Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        Some((last, rest)) => format!("{} {last_word} {last}", rest.join(", ")),
         None => String::new(),
     }
 }
@@ -82,6 +94,8 @@ pub(crate) fn host_name(name: &str, longest: usize) -> Option<String> {
     if fixed.is_empty() {
         return None;
     }
-    let named = fixed.chars().any(|c| c.is_ascii_lowercase()) && fixed != "localhost";
-    Some(if named { fixed } else { format!("host-{fixed}").chars().take(longest).collect() })
+    if fixed.contains(|c: char| c.is_ascii_lowercase()) {
+        return (fixed != "localhost").then_some(fixed);
+    }
+    Some(format!("host-{fixed}").chars().take(longest).collect())
 }

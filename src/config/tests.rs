@@ -1,13 +1,11 @@
-//! The files of `tests/golden/config`, and properties that hold for every file.
+//! The files of `tests/golden/config`, what loads from a folder, and who gets which address.
 
 use std::path::{Path, PathBuf};
-
-use proptest::prelude::*;
 
 use super::*;
 
 /// No machine exists yet.
-fn fresh(text: &str) -> Result<Fleet, Invalid> {
+pub(super) fn fresh(text: &str) -> Result<Fleet, Invalid> {
     Fleet::parse(text, "machines.toml", &BTreeMap::new())
 }
 
@@ -24,14 +22,21 @@ fn golden(path: &Path, text: &str) -> Result<(), String> {
     }
     let expected = std::fs::read_to_string(path).unwrap_or_default();
     let name = path.display();
-    if expected == text { Ok(()) } else { Err(format!("{name} is not what came out:\n{text}")) }
+    if expected == text {
+        Ok(())
+    } else {
+        Err(format!("{name} is not what came out:\n{text}"))
+    }
 }
 
 /// Renders every `*.toml` of a folder and compares it with the file beside it.
 fn compare_all(folder: &str, ending: &str, render: impl Fn(&str, &str) -> String) {
     let folder = repository("tests/golden/config").join(folder);
-    let mut cases: Vec<PathBuf> =
-        folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut cases: Vec<PathBuf> = folder
+        .read_dir()
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     cases.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
     cases.sort();
     assert!(cases.len() > 5, "the cases are missing");
@@ -51,8 +56,14 @@ fn every_invalid_file_says_where_and_what_to_do() {
     compare_all("invalid", "txt", |name, text| {
         let invalid = fresh(text).expect_err(name);
         for problem in invalid.problems() {
-            assert!(problem.place().is_some(), "{name}: `{problem}` has no place");
-            assert!(problem.help_text().is_some(), "{name}: `{problem}` has no help");
+            assert!(
+                problem.place().is_some(),
+                "{name}: `{problem}` has no place"
+            );
+            assert!(
+                problem.help_text().is_some(),
+                "{name}: `{problem}` has no help"
+            );
         }
         invalid.render(Colour::Off)
     });
@@ -79,7 +90,10 @@ fn every_valid_file_becomes_complete_machines() {
             "machines": fleet.machines,
         });
         let root = repository("").display().to_string();
-        serde_json::to_string_pretty(&value).unwrap().replace(&root, "[DIR]/") + "\n"
+        serde_json::to_string_pretty(&value)
+            .unwrap()
+            .replace(&root, "[DIR]/")
+            + "\n"
     });
 }
 
@@ -87,10 +101,26 @@ fn every_valid_file_becomes_complete_machines() {
 fn the_lab_of_the_repository_is_three_machines_and_a_swarm() {
     let path = repository(FILE_NAME);
     let fleet = Fleet::load(&path, &BTreeMap::new()).unwrap();
-    let names: Vec<_> = fleet.machines.iter().map(|spec| (spec.name.as_str(), spec.role)).collect();
+    let names: Vec<_> = fleet
+        .machines
+        .iter()
+        .map(|spec| (spec.name.as_str(), spec.role))
+        .collect();
     let (manager, worker) = (Some(Role::Manager), Some(Role::Worker));
-    assert_eq!(names, [("host1", manager), ("worker-1", worker), ("worker-2", worker)]);
-    assert!(fleet.machines.iter().all(|spec| spec.driver == "qemu" && spec.memory_mib == 1024));
+    assert_eq!(
+        names,
+        [
+            ("host1", manager),
+            ("worker-1", worker),
+            ("worker-2", worker)
+        ]
+    );
+    assert!(
+        fleet
+            .machines
+            .iter()
+            .all(|spec| spec.driver == "qemu" && spec.memory_mib == 1024)
+    );
     assert!(fleet.warnings.is_empty());
     assert_eq!(fleet.file, path);
 }
@@ -98,6 +128,24 @@ fn the_lab_of_the_repository_is_three_machines_and_a_swarm() {
 #[test]
 fn the_schema_is_the_published_one() {
     golden(&repository("docs/machines.schema.json"), &json_schema()).unwrap();
+}
+
+#[test]
+fn the_reference_explains_every_key() {
+    let text = std::fs::read_to_string(repository("docs/machines.toml.md")).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(&json_schema()).unwrap();
+    let tables = schema["definitions"].as_object().unwrap().values();
+    let keys = tables
+        .chain([&schema])
+        .filter_map(|table| table["properties"].as_object());
+    let missing: Vec<&String> = keys
+        .flat_map(|keys| keys.keys())
+        .filter(|key| !text.contains(&format!("`{key}`")))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/machines.toml.md does not explain {missing:?}"
+    );
 }
 
 #[test]
@@ -136,7 +184,13 @@ fn files_that_cannot_be_read() {
     assert!(latin1.render(Colour::Off).contains("0xf6"));
 
     std::fs::write(dir.path().join("bom"), "\u{feff}[machine.a]\n").unwrap();
-    assert_eq!(Fleet::load(&dir.path().join("bom"), &BTreeMap::new()).unwrap().machines.len(), 1);
+    assert_eq!(
+        Fleet::load(&dir.path().join("bom"), &BTreeMap::new())
+            .unwrap()
+            .machines
+            .len(),
+        1
+    );
 }
 
 #[test]
@@ -155,19 +209,30 @@ fn the_file_is_found_upwards_and_names_the_fleet_after_its_folder() {
 fn scripts_and_images_are_found_from_the_folder_of_the_file() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("engine.sh"), "#!/bin/sh\n").unwrap();
-    let text = "[defaults]\nimage = \"../disk.img\"\n[engine]\ninstall = \"./engine.sh\"\n[machine.a]\n";
+    let text =
+        "[defaults]\nimage = \"../disk.img\"\n[engine]\ninstall = \"./engine.sh\"\n[machine.a]\n";
     std::fs::write(dir.path().join(FILE_NAME), text).unwrap();
     let fleet = Fleet::load(&dir.path().join(FILE_NAME), &BTreeMap::new()).unwrap();
     let spec = &fleet.machines[0];
-    assert_eq!(spec.engine.install, Install::Script(dir.path().join("engine.sh")));
+    assert_eq!(
+        spec.engine.install,
+        Install::Script(dir.path().join("engine.sh"))
+    );
     assert_eq!(spec.image, ImageRef::Path(dir.path().join("../disk.img")));
 }
 
 /// The addresses of a file's machines, given those that exist.
-fn addresses(text: &str, recorded: &BTreeMap<String, Ipv4Addr>) -> BTreeMap<String, Ipv4Addr> {
+pub(super) fn addresses(
+    text: &str,
+    recorded: &BTreeMap<String, Ipv4Addr>,
+) -> BTreeMap<String, Ipv4Addr> {
     let fleet = Fleet::parse(text, "machines.toml", recorded)
         .unwrap_or_else(|e| panic!("{}\n{text}", e.render(Colour::Off)));
-    fleet.machines.into_iter().map(|spec| (spec.name, spec.address)).collect()
+    fleet
+        .machines
+        .into_iter()
+        .map(|spec| (spec.name, spec.address))
+        .collect()
 }
 
 #[test]
@@ -190,87 +255,21 @@ fn an_address_of_an_existing_machine_cannot_be_given_away() {
     let invalid = Fleet::parse(text, "machines.toml", &recorded).unwrap_err();
     assert_eq!(invalid.problems()[0].place(), Some((3, 11)));
     // Another lab network: the old addresses mean nothing there.
-    let moved = addresses("[network]\nsubnet = \"10.78.0.0/24\"\n[machine.a]\n", &recorded);
+    let moved = addresses(
+        "[network]\nsubnet = \"10.78.0.0/24\"\n[machine.a]\n",
+        &recorded,
+    );
     assert_eq!(moved["a"], Ipv4Addr::new(10, 78, 0, 11));
 }
 
 #[test]
 fn a_count_never_renames_a_machine() {
-    let names = |text: &str| addresses(text, &BTreeMap::new()).into_keys().collect::<Vec<_>>();
+    let names = |text: &str| {
+        addresses(text, &BTreeMap::new())
+            .into_keys()
+            .collect::<Vec<_>>()
+    };
     assert_eq!(names("[machine.web]\n"), ["web"]);
     assert_eq!(names("[machine.web]\ncount = 1\n"), ["web-1"]);
     assert_eq!(names("[machine.web]\ncount = 2\n"), ["web-1", "web-2"]);
-}
-
-/// Words and signs of which files are made.
-fn toml_ish() -> impl Strategy<Value = String> {
-    let words = prop::sample::select(vec![
-        "[", "]", "[[", "]]", "{", "}", "=", ",", ".", "\n", "\n", "\"", "'", "#", " ", "machine",
-        "a", "worker-1", "fleet", "defaults", "network", "engine", "swarm", "driver", "qemu",
-        "count", "role", "\"manager\"", "memory", "\"1 GiB\"", "\"999999999999 TiB\"", "disk",
-        "cpus", "image", "address", "\"10.77.0.254\"", "subnet", "\"10.77.0.0/24\"", "\"1/0\"",
-        "ports", "[\"8080:80\"]", "labels", "install", "version", "address_pools", "0", "-1",
-        "2", "250", "1.5", "99999999999999999999", "true", "1979-05-27", "é", "\u{feff}", "\r\n",
-        "\"", "\"\"\"", "0x1f", "subnet_size", "8",
-    ]);
-    prop_oneof![
-        prop::collection::vec(words, 0..60).prop_map(|words| words.concat()),
-        any::<String>(),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..Default::default() })]
-
-    #[test]
-    fn no_text_makes_it_panic(text in toml_ish()) {
-        match fresh(&text) {
-            Ok(fleet) => prop_assert!(!fleet.machines.is_empty()),
-            Err(invalid) => prop_assert!(!invalid.render(Colour::Off).is_empty()),
-        }
-    }
-
-    #[test]
-    fn no_value_makes_it_panic(
-        key in prop::sample::select(vec![
-            "memory", "disk", "image", "address", "user", "role", "ports", "labels", "count",
-            "cpus", "availability", "engine.version", "engine.install", "engine.env", "qemu",
-        ]),
-        value in prop_oneof![
-            any::<String>().prop_map(|text| toml::Value::from(text).to_string()),
-            any::<i64>().prop_map(|n| n.to_string()),
-            any::<f64>().prop_map(|n| toml::Value::from(n).to_string()),
-            "[0-9]{1,20}(\\.[0-9]{1,20})? ?[KMGT]?i?B?".prop_map(|size| format!("\"{size}\"")),
-            "[0-9.]{1,16}".prop_map(|address| format!("\"{address}\"")),
-            "[0-9:/.-]{1,16}".prop_map(|port| format!("[\"{port}\"]")),
-        ],
-    ) {
-        let text = format!("[swarm]\n[machine.a]\n{key} = {value}\n");
-        if let Err(invalid) = fresh(&text) {
-            prop_assert!(!invalid.render(Colour::On).is_empty());
-        }
-    }
-
-    #[test]
-    fn inserting_machines_never_moves_others(
-        names in prop::collection::btree_set("[a-z]{1,6}", 1..12),
-        picks in prop::collection::vec(any::<bool>(), 12),
-    ) {
-        let file = |names: &[&String]| -> String {
-            names.iter().map(|name| format!("[machine.{name}]\n")).collect()
-        };
-        let all: Vec<&String> = names.iter().filter(|name| *name != "localhost").collect();
-        let some: Vec<&String> =
-            all.iter().zip(&picks).filter(|(_, pick)| **pick).map(|(name, _)| *name).collect();
-        prop_assume!(!some.is_empty());
-        let before = addresses(&file(&some), &BTreeMap::new());
-        let after = addresses(&file(&all), &before);
-        for (name, address) in &before {
-            prop_assert_eq!(&after[name], address);
-        }
-        let mut distinct: Vec<_> = after.values().collect();
-        distinct.sort();
-        distinct.dedup();
-        prop_assert_eq!(distinct.len(), all.len());
-    }
 }

@@ -133,8 +133,7 @@ impl Human {
             let lane = lane.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let (text, time) = lane.line((look.clock)(), room, look.glyphs);
             let time = look.colour.paint(Ink::Faint, &time);
-            // Writing to a string cannot fail.
-            drop(write!(out, "{name}  {text}{time}"));
+            write!(out, "{name}  {text}{time}").expect("a string takes everything");
         };
         ProgressStyle::with_template("{spinner} {lane}")
             .expect("the template is right")

@@ -80,6 +80,7 @@ pub struct Reports {
     work: JoinHandle<log::Written>,
     host: Host,
     mode: Mode,
+    patience: Duration,
 }
 
 /// Opens the sinks of a run and gives the sending end.
@@ -135,7 +136,7 @@ impl Reports {
     /// All senders should be gone by now; one that is not is not waited for longer
     /// than a few seconds.
     pub async fn finish(self) -> Option<PathBuf> {
-        let log::Written { path, trouble } = tokio::time::timeout(LAST_WORDS, self.work)
+        let log::Written { path, trouble } = tokio::time::timeout(self.patience, self.work)
             .await
             .ok()?
             .ok()?;

@@ -2,4 +2,4 @@
 {% endfor %}{% for name in unset %}unsetenv {{ name | var }};
 {% endfor %}{% for note in notes %}: {{ note | tcsh }};
 {% endfor %}: Run this command to configure your shell: ;
-: 'eval `{{ command | comment }}`';
+: 'eval "`{{ command | comment }}`"';

@@ -7,19 +7,23 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use fleet::guest::keys::KeyPair;
 use fleet::guest::ssh::Target;
 use russh::keys::{PrivateKey, PublicKey};
 use russh::server::{self, Auth, ChannelOpenHandle, Handler, Msg, Session};
-use russh::{Channel, ChannelId, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
+use russh::{Channel, ChannelId, ChannelMsg, Sig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+
+mod child;
+
+use child::converse;
 
 /// How a connection goes before any command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +51,9 @@ pub enum Manner {
     Signal,
     /// It ends, but something goes on holding its output.
     Lingers,
+    /// Nothing runs, and all is said to have gone well: for scripts that would change
+    /// this computer.
+    Pretends,
 }
 
 /// What the server has seen.
@@ -68,6 +75,9 @@ pub struct Seen {
     pub terminals: Vec<(String, u32, u32)>,
 }
 
+/// The key that opens all servers, as one fleet's does.
+static LOGIN: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::generate("login").unwrap());
+
 /// A running server.
 pub struct Server {
     pub address: SocketAddr,
@@ -84,8 +94,7 @@ impl Server {
     pub async fn start(greetings: &[Greeting], manner: Manner) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (host_key, login) =
-            (KeyPair::generate("host").unwrap(), KeyPair::generate("login").unwrap());
+        let (host_key, login) = (KeyPair::generate("host").unwrap(), LOGIN.clone());
         let bin = stand_ins();
         let shared = Shared {
             config: Arc::new(server::Config {
@@ -297,7 +306,7 @@ async fn run(channel: Channel<Msg>, command: String, shared: Shared, handle: ser
     let id = channel.id();
     let (mut read, write) = channel.split();
     match shared.manner {
-        Manner::Runs | Manner::Lingers => {}
+        Manner::Runs | Manner::Lingers | Manner::Pretends => {}
         Manner::Reset => {
             drop(write.data_bytes(b"begun\n".to_vec()).await);
             // The client has read it once it answers, by the end of its own input.
@@ -315,6 +324,8 @@ async fn run(channel: Channel<Msg>, command: String, shared: Shared, handle: ser
             return;
         }
     }
+    let pretended = shared.manner == Manner::Pretends;
+    let command = if pretended { "cat > /dev/null".to_owned() } else { command };
     let search = std::env::var("PATH").unwrap_or_default();
     let child = Command::new("sh")
         .args(["-c", &command])
@@ -346,54 +357,4 @@ async fn run(channel: Channel<Msg>, command: String, shared: Shared, handle: ser
     let mut seen = shared.seen.lock().unwrap();
     seen.running -= 1;
     seen.killed += usize::from(killed);
-}
-
-/// Runs a child to its end; `None` if the client ended it.
-async fn converse(
-    mut child: Child,
-    mut read: ChannelReadHalf,
-    write: &ChannelWriteHalf<Msg>,
-) -> Option<u32> {
-    // What comes in is taken at once, however slow the child is: a session of russh's
-    // server that waits for one channel's reader hears nothing else any more.
-    let (queue, mut queued) = tokio::sync::mpsc::unbounded_channel();
-    let _drain = AbortOnDropHandle::new(tokio::spawn(async move {
-        while let Some(message) = read.wait().await {
-            if queue.send(message).is_err() {
-                break;
-            }
-        }
-    }));
-    let mut stdin = child.stdin.take();
-    let mut stdout = child.stdout.take().expect("piped");
-    let mut stderr = child.stderr.take().expect("piped");
-    let (mut out, mut err) = (write.make_writer(), write.make_writer_ext(Some(1)));
-    let feed = async {
-        loop {
-            match queued.recv().await {
-                Some(ChannelMsg::Data { data }) => {
-                    if let Some(pipe) = &mut stdin
-                        && pipe.write_all(&data).await.is_err()
-                    {
-                        stdin = None;
-                    }
-                }
-                Some(ChannelMsg::Eof) => stdin = None,
-                Some(ChannelMsg::Signal { .. } | ChannelMsg::Close) | None => return,
-                Some(_) => {}
-            }
-        }
-    };
-    let work = async {
-        tokio::join!(
-            tokio::io::copy(&mut stdout, &mut out),
-            tokio::io::copy(&mut stderr, &mut err),
-            child.wait()
-        )
-        .2
-    };
-    tokio::select! {
-        status = work => Some(status.ok()?.code().unwrap_or(255) as u32),
-        () = feed => None,
-    }
 }

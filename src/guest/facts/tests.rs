@@ -6,10 +6,10 @@ fn answer(text: &str) -> Result<GuestFacts> {
     parse(&GuestOutput { stdout: text.as_bytes().to_vec(), ..GuestOutput::default() })
 }
 
-const FULL: &str = "fleet-facts 1\n1\nos 32\nID=debian\nVERSION_ID=\"12\"\nNAME=\"x\"\nkernel 5\n6.1.0\n\
+const FULL: &str = "fleet-facts 1\n1\nos 34\nID=debian\nVERSION_ID=\"12\"\nNAME=\"x\"\nkernel 5\n6.1.0\n\
     arch 6\nx86_64\ndockerd 17\n/usr/sbin/dockerd\nversion 44\nDocker version 20.10.24+dfsg1, build 297e128\n\
     daemon 3\n{\n}\nown 38\n{\"labels\":[\"a=b\",\"fleet.settings=ab\"]}\n\
-    unit 56\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\nfirst-boot 4\ndone\nend 0\n\n";
+    unit 57\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\nfirst-boot 4\ndone\nend 0\n\n";
 
 #[test]
 fn the_whole_answer_is_read() {
