@@ -15,11 +15,11 @@ use fleet_driver::{Cx, Error, ErrorKind, Level, Result};
 use reqwest::header::{
     ACCEPT_RANGES, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, RANGE,
 };
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, ClientBuilder, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 
-use super::digest::{Digests, Hasher, Promise, advanced, of_file};
+use super::digest::{Digests, Promise, advanced, of_file};
 use super::space;
 use super::store::trouble;
 
@@ -76,9 +76,17 @@ impl Downloader {
     /// # Errors
     /// `Host`: the host's certificates cannot be read.
     pub(super) fn new(patience: Patience) -> Result<Self> {
+        Self::with(Client::builder(), patience)
+    }
+
+    /// As [`Downloader::new`], over a client of another make.
+    ///
+    /// # Errors
+    /// As [`Downloader::new`].
+    pub(super) fn with(client: ClientBuilder, patience: Patience) -> Result<Self> {
         // Somebody else in this process may have been first: then this changes nothing.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let client = Client::builder()
+        let client = client
             .connect_timeout(patience.connect)
             .read_timeout(patience.stall)
             .user_agent(concat!("fleet/", env!("CARGO_PKG_VERSION")))

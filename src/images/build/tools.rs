@@ -81,7 +81,7 @@ impl Tools {
     }
 
     /// The path of a program that was looked for.
-    pub(super) fn path(&self, program: &str) -> &Path {
+    pub(super) fn path<'a>(&'a self, program: &'a str) -> &'a Path {
         let found = self.found.iter().find(|(name, _)| *name == program);
         found.map_or(Path::new(program), |(_, path)| path)
     }
