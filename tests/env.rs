@@ -15,21 +15,12 @@ async fn running() -> Scenario {
 #[tokio::test]
 async fn a_running_machine_gets_the_variables_of_its_engine() {
     let lab = running().await;
-    let ended = lab
-        .fleet(&["env", "web-1", "--shell", "bash", "--no-proxy"])
-        .await
-        .exits(0);
+    let ended = lab.fleet(&["env", "web-1", "--shell", "bash", "--no-proxy"]).await.exits(0);
     let engine = lab.server("web-1").address;
     let out = &ended.stdout;
     assert!(out.starts_with("export DOCKER_TLS_VERIFY='1';\n"), "{out}");
-    assert!(
-        out.contains(&format!("export DOCKER_HOST='tcp://{engine}';\n")),
-        "{out}"
-    );
-    assert!(
-        out.contains("/.fleet/certs';\nexport DOCKER_MACHINE_NAME='web-1';\n"),
-        "{out}"
-    );
+    assert!(out.contains(&format!("export DOCKER_HOST='tcp://{engine}';\n")), "{out}");
+    assert!(out.contains("/.fleet/certs';\nexport DOCKER_MACHINE_NAME='web-1';\n"), "{out}");
     assert!(out.contains("export NO_PROXY='127.0.0.1';\n"), "{out}");
     let last = "# eval $(fleet env --no-proxy --shell bash web-1)\n";
     assert!(out.ends_with(last), "{out}");
@@ -43,23 +34,10 @@ async fn a_running_machine_gets_the_variables_of_its_engine() {
 #[tokio::test]
 async fn ssh_says_what_the_users_own_ssh_needs() {
     let lab = running().await;
-    let ended = lab
-        .fleet(&["env", "web-1", "--shell", "fish", "--ssh"])
-        .await
-        .exits(0);
-    assert!(
-        ended
-            .stdout
-            .starts_with("set -gx DOCKER_HOST 'ssh://web-1';\n"),
-        "{}",
-        ended.stdout
-    );
+    let ended = lab.fleet(&["env", "web-1", "--shell", "fish", "--ssh"]).await.exits(0);
+    assert!(ended.stdout.starts_with("set -gx DOCKER_HOST 'ssh://web-1';\n"), "{}", ended.stdout);
     assert!(ended.stdout.contains("set -e DOCKER_TLS_VERIFY;\n"));
-    assert!(
-        ended.stderr.contains("/.fleet/ssh/config\""),
-        "{}",
-        ended.stderr
-    );
+    assert!(ended.stderr.contains("/.fleet/ssh/config\""), "{}", ended.stderr);
 }
 
 #[tokio::test]
@@ -77,10 +55,6 @@ async fn whatever_goes_wrong_is_not_evaluated() {
         assert_eq!(ended.stdout, "", "{args:?}");
     }
     std::fs::remove_dir_all(lab.dir().join(".fleet/certs")).unwrap();
-    let ended = lab
-        .fleet(&["env", "web-1"])
-        .await
-        .exits(5)
-        .says("no certificates yet");
+    let ended = lab.fleet(&["env", "web-1"]).await.exits(5).says("no certificates yet");
     assert_eq!(ended.stdout, "");
 }

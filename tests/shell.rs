@@ -16,17 +16,10 @@ async fn lab() -> Scenario {
 #[tokio::test]
 async fn a_command_goes_to_the_machine_as_it_was_typed() {
     let lab = lab().await;
-    lab.fleet(&["ssh", "-n", "web-1", "ls", "-la", "--json", "$HOME"])
-        .await
-        .exits(0);
-    lab.fleet(&["ssh", "-n", "web-1", "echo 'a  b' | wc"])
-        .await
-        .exits(0);
+    lab.fleet(&["ssh", "-n", "web-1", "ls", "-la", "--json", "$HOME"]).await.exits(0);
+    lab.fleet(&["ssh", "-n", "web-1", "echo 'a  b' | wc"]).await.exits(0);
     let commands = lab.server("web-1").seen().commands;
-    assert_eq!(
-        commands[commands.len() - 2..],
-        ["ls -la --json $HOME", "echo 'a  b' | wc"]
-    );
+    assert_eq!(commands[commands.len() - 2..], ["ls -la --json $HOME", "echo 'a  b' | wc"]);
     assert!(lab.server("web-1").seen().terminals.is_empty());
 }
 
@@ -34,22 +27,10 @@ async fn a_command_goes_to_the_machine_as_it_was_typed() {
 async fn what_cannot_be_reached_says_what_to_do() {
     let lab = lab().await;
     lab.fleet(&["stop", "web-2"]).await;
-    lab.fleet(&["ssh", "-n", "web-2", "true"])
-        .await
-        .exits(5)
-        .says("fleet start web-2");
-    lab.fleet(&["ssh", "-n", "web-3", "true"])
-        .await
-        .exits(5)
-        .says("did you mean");
-    lab.fleet(&["logs", "web-1"])
-        .await
-        .exits(5)
-        .says("has no serial console");
-    lab.fleet(&["console", "web-1"])
-        .await
-        .exits(5)
-        .says("has no serial console");
+    lab.fleet(&["ssh", "-n", "web-2", "true"]).await.exits(5).says("fleet start web-2");
+    lab.fleet(&["ssh", "-n", "web-3", "true"]).await.exits(5).says("did you mean");
+    lab.fleet(&["logs", "web-1"]).await.exits(5).says("has no serial console");
+    lab.fleet(&["console", "web-1"]).await.exits(5).says("has no serial console");
 }
 
 #[tokio::test]
@@ -62,15 +43,9 @@ async fn a_changed_host_key_is_255_and_nothing_is_run() {
     let changed = text.replace(&lab.server("web-1").host_key.public, &pinned);
     assert_ne!(text, changed, "the record holds the host key");
     std::fs::write(&state, changed).unwrap();
-    lab.fleet(&["ssh", "-n", "web-1", "true"])
-        .await
-        .exits(255)
-        .says("has changed");
+    lab.fleet(&["ssh", "-n", "web-1", "true"]).await.exits(255).says("has changed");
     let after = lab.server("web-1").seen();
-    assert_eq!(
-        (after.logins, after.commands),
-        (before.logins, before.commands)
-    );
+    assert_eq!((after.logins, after.commands), (before.logins, before.commands));
 }
 
 #[tokio::test]
@@ -79,25 +54,11 @@ async fn the_users_own_ssh_reaches_the_machines() {
     let run = tokio::process::Command::new("ssh")
         .arg("-F")
         .arg(lab.dir().join(".fleet/ssh/config"))
-        .args([
-            "-o",
-            "BatchMode=yes",
-            "-o",
-            "ConnectTimeout=20",
-            "web-2",
-            "hostname",
-        ])
+        .args(["-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "web-2", "hostname"])
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
     let Ok(out) = run.await else { return }; // OpenSSH is not installed.
-    assert!(
-        out.status.success(),
-        "{}",
-        String::from_utf8_lossy(&out.stderr)
-    );
-    assert_eq!(
-        lab.server("web-2").seen().commands.last().unwrap(),
-        "hostname"
-    );
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(lab.server("web-2").seen().commands.last().unwrap(), "hostname");
 }

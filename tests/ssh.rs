@@ -38,10 +38,7 @@ async fn connected(server: &Server) -> Ssh {
 
 /// Runs a command to its end: standard output, standard error, and how it ended.
 async fn exec(ssh: &Ssh, command: &str, input: Vec<u8>) -> (Vec<u8>, Vec<u8>, Ended) {
-    let request = Request {
-        command: Some(command.to_owned()),
-        pty: None,
-    };
+    let request = Request { command: Some(command.to_owned()), pty: None };
     let (to, mut from) = ssh.start(&request, &cx()).await.unwrap();
     let feed = async {
         to.send(input).await.unwrap();
@@ -71,10 +68,7 @@ async fn the_pinned_host_is_let_in_and_one_connection_serves_all() {
     let server = Server::proper().await;
     let ssh = connected(&server).await;
     for n in 0..3 {
-        let out = ssh
-            .run(&script(&format!("echo {n}; id -u >/dev/null")), &cx())
-            .await
-            .unwrap();
+        let out = ssh.run(&script(&format!("echo {n}; id -u >/dev/null")), &cx()).await.unwrap();
         assert_eq!(out.stdout, format!("{n}\n").into_bytes());
     }
     let seen = server.seen();
@@ -112,10 +106,7 @@ async fn a_signal_is_told() {
     let ssh = connected(&server).await;
     let error = ssh.run(&script("true"), &cx()).await.unwrap_err();
     assert!(context(&error, "status").contains("TERM"), "{error:?}");
-    let request = Request {
-        command: Some("true".to_owned()),
-        pty: None,
-    };
+    let request = Request { command: Some("true".to_owned()), pty: None };
     let (_input, mut output) = ssh.start(&request, &cx()).await.unwrap();
     assert_eq!(output.next().await.unwrap(), None);
     assert_eq!(output.end().unwrap().code(), 143);
@@ -125,20 +116,14 @@ async fn a_signal_is_told() {
 async fn a_silent_script_ends_at_its_limit_and_the_connection_lives_on() {
     let server = Server::proper().await;
     let ssh = connected(&server).await;
-    let silent = Script {
-        limit: Duration::from_millis(300),
-        ..script("exec sleep 600")
-    };
+    let silent = Script { limit: Duration::from_millis(300), ..script("exec sleep 600") };
     let error = ssh.run(&silent, &cx()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Guest);
     assert!(error.message().contains("test a script within"), "{error}");
     while server.seen().killed == 0 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(
-        ssh.run(&script("echo on"), &cx()).await.unwrap().stdout,
-        b"on\n"
-    );
+    assert_eq!(ssh.run(&script("echo on"), &cx()).await.unwrap().stdout, b"on\n");
 }
 
 #[tokio::test]
@@ -158,10 +143,7 @@ async fn a_reset_in_the_middle_is_an_error_of_the_guest() {
 async fn what_a_script_leaves_running_does_not_hold_it_up() {
     let server = Server::start(&[], Manner::Lingers).await;
     let ssh = connected(&server).await;
-    assert_eq!(
-        ssh.run(&script("echo on"), &cx()).await.unwrap().stdout,
-        b"on\n"
-    );
+    assert_eq!(ssh.run(&script("echo on"), &cx()).await.unwrap().stdout, b"on\n");
 }
 
 #[tokio::test]
@@ -171,38 +153,20 @@ async fn no_command_can_eat_its_script_and_lines_come_as_events() {
     let (reporter, mut events) = Reporter::channel();
     let cx = Cx::new("/nowhere", reporter, CancellationToken::new());
     let text = "cat\necho after\nprintf 'a\\rb\\n' >&2\nprintf end # no line end";
-    let out = ssh
-        .run(
-            &Script {
-                as_user: true,
-                ..script(text)
-            },
-            &cx,
-        )
-        .await
-        .unwrap();
+    let out = ssh.run(&Script { as_user: true, ..script(text) }, &cx).await.unwrap();
     assert_eq!(out.stdout, b"after\nend");
     assert_eq!(server.seen().commands, ["sh -s"]);
     let (mut printed, mut complained) = (Vec::new(), Vec::new());
     while let Ok(event) = events.try_recv() {
         match event.kind {
-            EventKind::Line {
-                stream: Stream::Stdout,
-                text,
-            } => printed.push(text),
-            EventKind::Line {
-                stream: Stream::Stderr,
-                text,
-            } => complained.push(text),
+            EventKind::Line { stream: Stream::Stdout, text } => printed.push(text),
+            EventKind::Line { stream: Stream::Stderr, text } => complained.push(text),
             other => panic!("{other:?}"),
         }
     }
     assert_eq!(
         (printed, complained),
-        (
-            vec!["after".to_owned(), "end".to_owned()],
-            vec!["a".to_owned(), "b".to_owned()]
-        )
+        (vec!["after".to_owned(), "end".to_owned()], vec!["a".to_owned(), "b".to_owned()])
     );
 }
 
@@ -214,10 +178,7 @@ async fn commands_share_the_channels_that_a_guest_allows() {
         .map(|n| {
             let ssh = Arc::clone(&ssh);
             tokio::spawn(async move {
-                let out = ssh
-                    .run(&script(&format!("sleep 0.05; echo {n}")), &cx())
-                    .await
-                    .unwrap();
+                let out = ssh.run(&script(&format!("sleep 0.05; echo {n}")), &cx()).await.unwrap();
                 assert_eq!(out.stdout, format!("{n}\n").into_bytes());
             })
         })
@@ -251,24 +212,14 @@ async fn files_arrive_whole_with_their_modes() {
     ];
     ssh.put(&files, &cx()).await.unwrap();
     for (file, wanted) in files.iter().zip([0o600, 0o644, 0o755]) {
-        assert!(
-            std::fs::read(&file.path).unwrap() == *file.content.expose(),
-            "{}",
-            file.path
-        );
+        assert!(std::fs::read(&file.path).unwrap() == *file.content.expose(), "{}", file.path);
         let mode = std::fs::metadata(&file.path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, wanted, "{}", file.path);
     }
     let seen = server.seen();
-    assert_eq!(
-        seen.commands,
-        ["sudo -n sh -s"],
-        "one round trip, nothing in argv"
-    );
-    let left: Vec<_> = std::fs::read_dir(place(""))
-        .unwrap()
-        .map(|e| e.unwrap().file_name())
-        .collect();
+    assert_eq!(seen.commands, ["sudo -n sh -s"], "one round trip, nothing in argv");
+    let left: Vec<_> =
+        std::fs::read_dir(place("")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left.len(), 3, "{left:?}");
 }
 
@@ -284,16 +235,11 @@ async fn files_change_all_or_not_at_all() {
         content: Secret::new(b"words".to_vec()),
     };
     // A file where a folder is needed.
-    let error = ssh
-        .put(&[file("first"), file("file/second")], &cx())
-        .await
-        .unwrap_err();
+    let error = ssh.put(&[file("first"), file("file/second")], &cx()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Guest);
     assert!(error.message().contains("write files"), "{error}");
-    let left: Vec<_> = std::fs::read_dir(dir.path())
-        .unwrap()
-        .map(|e| e.unwrap().file_name())
-        .collect();
+    let left: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["file"]);
 }
 
@@ -301,37 +247,14 @@ async fn files_change_all_or_not_at_all() {
 async fn a_terminal_is_asked_for() {
     let server = Server::proper().await;
     let ssh = connected(&server).await;
-    let pty = Pty {
-        term: "xterm-256color".to_owned(),
-        size: Size {
-            columns: 100,
-            rows: 30,
-        },
-    };
-    let (input, mut output) = ssh
-        .start(
-            &Request {
-                command: None,
-                pty: Some(pty),
-            },
-            &cx(),
-        )
-        .await
-        .unwrap();
-    input
-        .send(Bytes::from_static(b"echo hello; exit 3\n"))
-        .await
-        .unwrap();
-    assert_eq!(
-        output.next().await.unwrap(),
-        Some(Piece::Stdout(Bytes::from_static(b"hello\n")))
-    );
+    let pty = Pty { term: "xterm-256color".to_owned(), size: Size { columns: 100, rows: 30 } };
+    let (input, mut output) =
+        ssh.start(&Request { command: None, pty: Some(pty) }, &cx()).await.unwrap();
+    input.send(Bytes::from_static(b"echo hello; exit 3\n")).await.unwrap();
+    assert_eq!(output.next().await.unwrap(), Some(Piece::Stdout(Bytes::from_static(b"hello\n"))));
     assert_eq!(output.next().await.unwrap(), None);
     assert_eq!(output.end().unwrap(), Ended::Status(3));
-    assert_eq!(
-        server.seen().terminals,
-        [("xterm-256color".to_owned(), 100, 30)]
-    );
+    assert_eq!(server.seen().terminals, [("xterm-256color".to_owned(), 100, 30)]);
 }
 
 #[tokio::test]
@@ -340,10 +263,7 @@ async fn a_port_leads_through_the_guest() {
     let ssh = Arc::new(connected(&server).await);
     let inside = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = inside.local_addr().unwrap().port();
-    let open = ssh
-        .forward(&format!("0:127.0.0.1:{port}").parse().unwrap(), &cx())
-        .await
-        .unwrap();
+    let open = ssh.forward(&format!("0:127.0.0.1:{port}").parse().unwrap(), &cx()).await.unwrap();
     let client = async {
         let mut stream = tokio::net::TcpStream::connect(open.address).await.unwrap();
         stream.write_all(b"ping").await.unwrap();
@@ -356,10 +276,7 @@ async fn a_port_leads_through_the_guest() {
         let (mut stream, _) = inside.accept().await.unwrap();
         let mut asked = String::new();
         stream.read_to_string(&mut asked).await.unwrap();
-        stream
-            .write_all(format!("{asked} pong").as_bytes())
-            .await
-            .unwrap();
+        stream.write_all(format!("{asked} pong").as_bytes()).await.unwrap();
     };
     let (answer, ()) = tokio::join!(client, service);
     assert_eq!(answer, "ping pong");

@@ -27,13 +27,15 @@ pub(super) async fn connect(ground: &Ground, machine: &mut Machine) -> Result<Ou
     }
     let cx = machine.cx.within(BOOT);
     let sighting = sight(machine).await?;
-    let address = sighting
-        .ssh
-        .ok_or_else(|| Error::driver("the driver does not say where SSH is"))?;
+    let address =
+        sighting.ssh.ok_or_else(|| Error::driver("the driver does not say where SSH is"))?;
     let record = ground.store().record(&machine.name).cloned();
     let record = record.ok_or_else(|| {
-        Error::conflict(format!("the records of `{}` are lost, and with them its host key", machine.name))
-            .hint(format!("make it anew: `fleet down {0}`, then `fleet up`", machine.name))
+        Error::conflict(format!(
+            "the records of `{}` are lost, and with them its host key",
+            machine.name
+        ))
+        .hint(format!("make it anew: `fleet down {0}`, then `fleet up`", machine.name))
     })?;
     let contact = if record.settled { Contact::Known } else { Contact::First };
     let target = Target {
@@ -99,11 +101,8 @@ fn explained(error: Error, sighting: &Sighting, log: Option<&Path>) -> Error {
     let mut error = error;
     if let Some(log) = log {
         let text = std::fs::read(log).map(|b| String::from_utf8_lossy(&b).into_owned());
-        let clean: String = text
-            .unwrap_or_default()
-            .chars()
-            .filter(|c| !c.is_control() || *c == '\n')
-            .collect();
+        let clean: String =
+            text.unwrap_or_default().chars().filter(|c| !c.is_control() || *c == '\n').collect();
         let tail = run::tail(clean.trim_end(), 8);
         let shown = if tail.is_empty() { "(nothing)".to_owned() } else { tail };
         error = error.with("console", format!("\n    {}", shown.replace('\n', "\n    ")));

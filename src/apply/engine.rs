@@ -82,9 +82,7 @@ pub(super) async fn install(ground: &Ground, machine: &mut Machine) -> Result<Ou
     };
     let cx = machine.cx.within(script.limit);
     let ssh = machine.ssh.as_ref().ok_or_else(|| Error::bug("no connection"))?;
-    ssh.run(&script, &cx)
-        .await
-        .map_err(|e| scripts::explain(e, ground.fleet.network.internet))?;
+    ssh.run(&script, &cx).await.map_err(|e| scripts::explain(e, ground.fleet.network.internet))?;
     let found = look(machine).await?;
     if found.engine.is_none() {
         return Err(Error::guest("the engine is still missing after its installation")
@@ -116,7 +114,10 @@ pub(super) async fn configure(ground: &Ground, machine: &mut Machine) -> Result<
         Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error.into()),
         Err(error) if error.kind() == ErrorKind::Busy && on_disk => {
             let coming = found.first_boot == FirstBootState::Running
-                || found.unit.as_ref().is_some_and(|u| u.active.contains("activ") && u.active != "inactive");
+                || found
+                    .unit
+                    .as_ref()
+                    .is_some_and(|u| u.active.contains("activ") && u.active != "inactive");
             if coming {
                 return Ok(Outcome::Unchanged);
             }

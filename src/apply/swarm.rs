@@ -20,13 +20,18 @@ const DRAIN: Duration = Duration::from_secs(120);
 /// What this machine's engine says of its part in a swarm.
 async fn part(engine: &Engine, machine: &Machine) -> Result<SwarmFacts> {
     let cx = machine.cx.within(JOIN);
-    wait::until(&cx, "the engine", "look at its log: `fleet ssh NAME journalctl -u docker`", || async {
-        let facts = engine.facts(&cx).await?;
-        if facts.swarm.state == SwarmState::Pending {
-            return Err(Error::busy("the engine is joining its swarm"));
-        }
-        Ok(facts.swarm)
-    })
+    wait::until(
+        &cx,
+        "the engine",
+        "look at its log: `fleet ssh NAME journalctl -u docker`",
+        || async {
+            let facts = engine.facts(&cx).await?;
+            if facts.swarm.state == SwarmState::Pending {
+                return Err(Error::busy("the engine is joining its swarm"));
+            }
+            Ok(facts.swarm)
+        },
+    )
     .await
 }
 
@@ -66,11 +71,10 @@ pub(super) async fn init(ground: &Ground, machine: &mut Machine) -> Result<Outco
             SwarmState::Active if swarm.managers.is_empty() => {
                 Err(Error::busy("the swarm has no leader yet"))
             }
-            SwarmState::Active => Err(Error::conflict(format!(
-                "`{}` is a worker of another swarm",
-                machine.name
-            ))
-            .hint("let it leave: `docker swarm leave` with its `fleet env`")),
+            SwarmState::Active => {
+                Err(Error::conflict(format!("`{}` is a worker of another swarm", machine.name))
+                    .hint("let it leave: `docker swarm leave` with its `fleet env`"))
+            }
             SwarmState::Error(why) => Err(Error::busy(why)),
             SwarmState::Inactive | SwarmState::Pending => Err(Error::busy("not yet")),
         }

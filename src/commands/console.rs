@@ -27,11 +27,9 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let name = session.one(args.name.as_deref())?.name.clone();
     let console = logs::console(&session, &name).await?;
     if session.sighting(&name).await?.power != Power::Running {
-        return Err(Failure::Error(
-            Error::conflict(format!("`{name}` is not running")).hint(format!(
-                "start it: `fleet start {name}`; what it printed before: `fleet logs {name}`"
-            )),
-        ));
+        return Err(Failure::Error(Error::conflict(format!("`{name}` is not running")).hint(
+            format!("start it: `fleet start {name}`; what it printed before: `fleet logs {name}`"),
+        )));
     }
     let (input, output) = socket::connect(&console.socket).await.map_err(|e| {
         Error::host(format!("could not connect to the console of `{name}`"))
@@ -49,21 +47,10 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     host.out(&logs::tail(&console.log, BEFORE, &mut logs::cleaner(host))?)?;
 
     let raw = interactive.then(Raw::enter).transpose()?;
-    let near = Near::process(if interactive {
-        Typed::Stdin
-    } else {
-        Typed::Silence
-    })?;
-    let keys = if interactive {
-        Keys::Terminal
-    } else {
-        Keys::Pipe
-    };
+    let near = Near::process(if interactive { Typed::Stdin } else { Typed::Silence })?;
+    let keys = if interactive { Keys::Terminal } else { Keys::Pipe };
     // A terminal program, such as an editor, is drawn by what is cleaned away elsewhere.
-    let mut output = Shown {
-        output,
-        cleaner: (!interactive).then(|| logs::cleaner(host)),
-    };
+    let mut output = Shown { output, cleaner: (!interactive).then(|| logs::cleaner(host)) };
     let parted = terminal::join(&input, &mut output, near, keys, host.cancel()).await;
     drop(raw);
 
@@ -76,9 +63,7 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
         }
         Ok(Parted::Left) => {
             if !global.quiet {
-                host.err(&format!(
-                    "\nLeft the console of {name}; it goes on running.\n"
-                ));
+                host.err(&format!("\nLeft the console of {name}; it goes on running.\n"));
             }
             Ok(0)
         }

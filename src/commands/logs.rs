@@ -23,12 +23,7 @@ const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How many lines to print
-    #[arg(
-        short = 'n',
-        long = "lines",
-        value_name = "LINES",
-        default_value_t = 50
-    )]
+    #[arg(short = 'n', long = "lines", value_name = "LINES", default_value_t = 50)]
     lines: usize,
     /// Go on printing until Ctrl-C
     #[arg(short = 'F', long)]
@@ -55,10 +50,7 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
         if !args.follow {
             break;
         }
-        if pause_for(&session.cx().within(FOREVER), LOOK)
-            .await
-            .is_err()
-        {
+        if pause_for(&session.cx().within(FOREVER), LOOK).await.is_err() {
             break;
         }
     }
@@ -75,10 +67,7 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
 pub(super) async fn console(session: &Session, name: &str) -> Result<Console> {
     let sighting = session.sighting(name).await?;
     sighting.console.ok_or_else(|| {
-        let driver = session
-            .store
-            .record(name)
-            .map_or("", |record| &record.driver);
+        let driver = session.store.record(name).map_or("", |record| &record.driver);
         Error::not_found(format!("`{name}` has no serial console"))
             .with("driver", driver)
             .hint("its driver keeps none; look for one in the hypervisor")
@@ -87,11 +76,7 @@ pub(super) async fn console(session: &Session, name: &str) -> Result<Console> {
 
 /// What makes a guest's words fit for standard output.
 pub(super) fn cleaner(host: &Host) -> Cleaner {
-    if host.stdout_has_colour() {
-        Cleaner::coloured()
-    } else {
-        Cleaner::plain()
-    }
+    if host.stdout_has_colour() { Cleaner::coloured() } else { Cleaner::plain() }
 }
 
 /// The last lines of a log, cleaned; empty if there is none.
@@ -119,10 +104,7 @@ impl Place {
             Err(e) if e.kind() == io::ErrorKind::NotFound => 0,
             Err(e) => return Err(unreadable(log, e)),
         };
-        Ok(Self {
-            log: log.to_owned(),
-            offset,
-        })
+        Ok(Self { log: log.to_owned(), offset })
     }
 
     /// The next piece, or `None` at the end of the log.
@@ -174,9 +156,7 @@ fn tail_offset(file: &mut File, lines: usize) -> io::Result<u64> {
 }
 
 fn unreadable(log: &Path, error: io::Error) -> Error {
-    Error::host("the log of the console cannot be read")
-        .with("log", log.display())
-        .because(error)
+    Error::host("the log of the console cannot be read").with("log", log.display()).because(error)
 }
 
 /// Bytes as text, where a letter may come in two pieces.
@@ -217,10 +197,7 @@ mod tests {
         assert_eq!(tail_of(b"a\nb\n", 50), "a\nb\n");
         assert_eq!(tail_of(b"a\nb\n", 0), "");
         assert_eq!(tail_of(b"", 5), "");
-        assert_eq!(
-            tail(Path::new("/no/such/log"), 5, &mut Cleaner::plain()).unwrap(),
-            ""
-        );
+        assert_eq!(tail(Path::new("/no/such/log"), 5, &mut Cleaner::plain()).unwrap(), "");
     }
 
     #[test]

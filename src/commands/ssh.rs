@@ -37,12 +37,7 @@ pub struct Args {
     #[arg(short = 'n', long = "no-stdin")]
     no_stdin: bool,
     /// Run nothing; forward ports until Ctrl-C
-    #[arg(
-        short = 'N',
-        long = "no-command",
-        requires = "forwards",
-        conflicts_with = "command"
-    )]
+    #[arg(short = 'N', long = "no-command", requires = "forwards", conflicts_with = "command")]
     no_command: bool,
     /// Log in to this account instead of the fleet's own
     #[arg(short = 'l', long = "user", value_name = "USER")]
@@ -73,14 +68,7 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
         // Standard output belongs to the command; nothing of ours may be in it.
         Err(Failure::Error(error)) if error.kind() == ErrorKind::Interrupted => Ok(130),
         Err(failure @ Failure::Error(_)) => {
-            super::complain(
-                host,
-                &Global {
-                    json: false,
-                    ..global.clone()
-                },
-                &failure,
-            );
+            super::complain(host, &Global { json: false, ..global.clone() }, &failure);
             Ok(CONNECTION_FAILED)
         }
         other => other,
@@ -101,9 +89,8 @@ pub async fn target(session: &Session, name: &str) -> Result<Target> {
                 .hint(format!("start it: `fleet start {name}`")));
         }
         Power::Paused => {
-            return Err(Error::conflict(format!("`{name}` is paused")).hint(format!(
-                "let it go on in its hypervisor, or `fleet restart {name}`"
-            )));
+            return Err(Error::conflict(format!("`{name}` is paused"))
+                .hint(format!("let it go on in its hypervisor, or `fleet restart {name}`")));
         }
         Power::Broken(why) => {
             return Err(Error::conflict(format!("`{name}` is broken"))
@@ -112,12 +99,8 @@ pub async fn target(session: &Session, name: &str) -> Result<Target> {
         }
     }
     let record = session.store.record(name).ok_or_else(|| {
-        Error::conflict(format!(
-            "the records of `{name}` are lost, and with them its host key"
-        ))
-        .hint(format!(
-            "make it anew: `fleet down {name}`, then `fleet up`"
-        ))
+        Error::conflict(format!("the records of `{name}` are lost, and with them its host key"))
+            .hint(format!("make it anew: `fleet down {name}`, then `fleet up`"))
     })?;
     let address = sighting.ssh.ok_or_else(|| {
         Error::busy(format!("`{name}` has no address yet")).hint("try again in a moment")
@@ -192,21 +175,13 @@ async fn talk(
 
     let raw = terminal.then(Raw::enter).transpose()?;
     let keys = if terminal { Keys::Terminal } else { Keys::Pipe };
-    let near = Near::process(if args.no_stdin {
-        Typed::Nothing
-    } else {
-        Typed::Stdin
-    })?;
+    let near = Near::process(if args.no_stdin { Typed::Nothing } else { Typed::Stdin })?;
     let parted = terminal::join(&input, &mut output, near, keys, cx.cancelled()).await;
     drop(raw);
 
     if terminal && !global.quiet {
         // A shell that ended has left its line; one that was left has not.
-        let line = if matches!(parted, Ok(Parted::Far)) {
-            ""
-        } else {
-            "\n"
-        };
+        let line = if matches!(parted, Ok(Parted::Far)) { "" } else { "\n" };
         host.err(&format!("{line}Connection to {} closed.\n", target.machine));
     }
     match parted? {
@@ -244,9 +219,7 @@ mod tests {
     }
 
     fn read(words: &[&str]) -> Args {
-        Cli::try_parse_from([&["ssh"], words].concat())
-            .unwrap()
-            .args
+        Cli::try_parse_from([&["ssh"], words].concat()).unwrap().args
     }
 
     #[test]
@@ -254,10 +227,7 @@ mod tests {
         let args = read(&["worker-1", "ls", "-la", "--tty", "-L"]);
         assert_eq!(args.command, ["ls", "-la", "--tty", "-L"]);
         assert!(!args.tty);
-        assert_eq!(
-            read(&["worker-1", "uname -a | wc"]).command,
-            ["uname -a | wc"]
-        );
+        assert_eq!(read(&["worker-1", "uname -a | wc"]).command, ["uname -a | wc"]);
         assert!(read(&["worker-1"]).command.is_empty());
     }
 

@@ -55,10 +55,7 @@ async fn an_old_engine_is_understood() {
     let (_dir, pki) = pki();
     let (fake, engine) = engine(&pki, "127.0.0.1", always(INFO_20_10)).await;
     let facts = engine.facts(&cx()).await.unwrap();
-    assert_eq!(
-        (facts.version.as_str(), facts.hostname.as_str()),
-        ("20.10.24+dfsg1", "host1")
-    );
+    assert_eq!((facts.version.as_str(), facts.hostname.as_str()), ("20.10.24+dfsg1", "host1"));
     assert_eq!(facts.settings(), Some("0123456789ab"));
     assert_eq!(facts.label("site"), Some("lab"));
     assert_eq!(
@@ -92,15 +89,9 @@ async fn nodes_are_understood() {
     let nodes = engine.nodes(&cx()).await.unwrap();
     assert_eq!(nodes.len(), 2);
     assert!(nodes[0].leader && nodes[0].ready && nodes[0].reachable);
-    assert_eq!(
-        (nodes[0].role, nodes[0].labels["disk"].as_str()),
-        (Role::Manager, "ssd")
-    );
+    assert_eq!((nodes[0].role, nodes[0].labels["disk"].as_str()), (Role::Manager, "ssd"));
     assert_eq!(nodes[0].engine, "20.10.24+dfsg1");
-    assert_eq!(
-        (nodes[1].role, nodes[1].availability),
-        (Role::Worker, Availability::Drain)
-    );
+    assert_eq!((nodes[1].role, nodes[1].availability), (Role::Worker, Availability::Drain));
     assert_eq!(nodes[1].state, "down: heartbeat failure");
     assert!(!nodes[1].ready && !nodes[1].leader);
 }
@@ -124,17 +115,9 @@ async fn an_engine_of_another_fleet_is_refused() {
     let (_other_dir, theirs) = pki();
     let cert = theirs.server(&[ip("127.0.0.1")]).unwrap();
     let fake = FakeEngine::start(&cert.cert, cert.key.expose(), ours.ca(), always(INFO_28)).await;
-    let error = Engine::new(fake.address, &ours)
-        .unwrap()
-        .facts(&cx())
-        .await
-        .unwrap_err();
+    let error = Engine::new(fake.address, &ours).unwrap().facts(&cx()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert!(
-        error
-            .message()
-            .ends_with("the engine's certificate is not of this fleet")
-    );
+    assert!(error.message().ends_with("the engine's certificate is not of this fleet"));
     assert!(error.hint_text().unwrap().contains("`fleet up`"));
 }
 
@@ -144,18 +127,9 @@ async fn a_client_of_another_fleet_is_refused() {
     let (_other_dir, theirs) = pki();
     let cert = ours.server(&[ip("127.0.0.1")]).unwrap();
     let fake = FakeEngine::start(&cert.cert, cert.key.expose(), theirs.ca(), always(INFO_28)).await;
-    let error = Engine::new(fake.address, &ours)
-        .unwrap()
-        .facts(&cx())
-        .await
-        .unwrap_err();
+    let error = Engine::new(fake.address, &ours).unwrap().facts(&cx()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
-    assert!(
-        error
-            .message()
-            .ends_with("refuses the fleet's client certificate"),
-        "{error}"
-    );
+    assert!(error.message().ends_with("refuses the fleet's client certificate"), "{error}");
     assert!(fake.requests().is_empty());
 }
 
@@ -166,10 +140,7 @@ async fn silence_passes() {
     let address = listener.local_addr().unwrap();
     let engine = Engine::new(address, &pki).unwrap();
     // Connected, but nobody speaks: as behind a forwarded port whose guest still boots.
-    let error = engine
-        .facts(&cx().within(Duration::from_millis(200)))
-        .await
-        .unwrap_err();
+    let error = engine.facts(&cx().within(Duration::from_millis(200))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
     // Nobody is there at all.
     drop(listener);
@@ -213,10 +184,7 @@ async fn something_else_on_the_port_is_said_so() {
 async fn an_answer_that_is_no_json_is_the_guests_fault() {
     let (_dir, pki) = pki();
     let (_fake, engine) = engine(&pki, "127.0.0.1", always("<html>")).await;
-    assert_eq!(
-        engine.facts(&cx()).await.unwrap_err().kind(),
-        ErrorKind::Guest
-    );
+    assert_eq!(engine.facts(&cx()).await.unwrap_err().kind(), ErrorKind::Guest);
 }
 
 #[tokio::test]
@@ -233,9 +201,6 @@ async fn ctrl_c_ends_a_call() {
 #[test]
 fn tokens_and_unlock_keys_are_blanked() {
     let text = "bad token \"SWMTKN-1-49nj1-8vxv\", key SWMKEY-1-7c37+/=, SWMTKN-x";
-    assert_eq!(
-        failure::redact(text),
-        "bad token \"[redacted]\", key [redacted], [redacted]"
-    );
+    assert_eq!(failure::redact(text), "bad token \"[redacted]\", key [redacted], [redacted]");
     assert_eq!(failure::redact("nothing"), "nothing");
 }

@@ -78,9 +78,7 @@ impl KeyPair {
     /// As [`KeyPair::load_or_create`], and `NotFound` if it is not there.
     pub fn load(path: &Path) -> Result<Self> {
         load(path)?.ok_or_else(|| {
-            Error::not_found("the SSH key is lost")
-                .with("path", path.display())
-                .hint(REPAIR)
+            Error::not_found("the SSH key is lost").with("path", path.display()).hint(REPAIR)
         })
     }
 
@@ -98,9 +96,7 @@ impl KeyPair {
 /// # Errors
 /// `Conflict` if the line is not a public key.
 pub fn fingerprint(public: &str) -> Result<String> {
-    Ok(parse_public(public)?
-        .fingerprint(HashAlg::Sha256)
-        .to_string())
+    Ok(parse_public(public)?.fingerprint(HashAlg::Sha256).to_string())
 }
 
 /// Reads a public key's line.
@@ -148,10 +144,7 @@ pub fn write_client_config(dir: &Path, entries: &[ClientEntry]) -> Result<()> {
         _ = writeln!(known, "{} {}", entry.name, line.trim_end());
     }
     write_atomically(&dir.join("known_hosts"), known.as_bytes())?;
-    write_atomically(
-        &dir.join("config"),
-        client_config(&dir, entries)?.as_bytes(),
-    )
+    write_atomically(&dir.join("config"), client_config(&dir, entries)?.as_bytes())
 }
 
 fn client_config(dir: &Path, entries: &[ClientEntry]) -> Result<String> {
@@ -197,12 +190,7 @@ fn config_path(path: &Path) -> Result<String> {
     if text.contains("${") || text.contains(char::is_control) {
         return Err(unusable());
     }
-    Ok(format!(
-        "\"{}\"",
-        text.replace('\\', r"\\")
-            .replace('"', "\\\"")
-            .replace('%', "%%")
-    ))
+    Ok(format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\"").replace('%', "%%")))
 }
 
 fn public_path(path: &Path) -> PathBuf {
@@ -212,9 +200,7 @@ fn public_path(path: &Path) -> PathBuf {
 }
 
 fn folder(path: &Path) -> &Path {
-    path.parent()
-        .filter(|dir| !dir.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn load(path: &Path) -> Result<Option<KeyPair>> {
@@ -256,9 +242,7 @@ fn create(path: &Path) -> Result<KeyPair> {
 
 /// Writes and flushes a temporary file beside `path`; `tempfile` makes it 0600.
 fn temporary(path: &Path, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
-    let mut file = tempfile::Builder::new()
-        .prefix(".new-")
-        .tempfile_in(folder(path))?;
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder(path))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     Ok(file)
@@ -267,10 +251,7 @@ fn temporary(path: &Path, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
 #[cfg(unix)]
 fn private_folder(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     if fs::metadata(dir)?.permissions().mode() & 0o077 != 0 {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
     }

@@ -115,21 +115,14 @@ pub fn seed(input: &SeedInput<'_>) -> Result<Vec<(String, Secret<Vec<u8>>)>> {
             authorized_key: input.authorized_key.trim(),
             host_key_private: input.host_key.private.expose(),
             host_key_public: input.host_key.public.trim(),
-            early: input
-                .early
-                .iter()
-                .map(|text| text.expose().as_str())
-                .collect(),
+            early: input.early.iter().map(|text| text.expose().as_str()).collect(),
             files,
             last: templates::render("guest/last.sh", &Last { user: input.user })?,
         },
     )?;
     let meta_data = templates::render(
         "cloud-init/meta-data",
-        &MetaData {
-            instance: &input.instance,
-            hostname: input.hostname,
-        },
+        &MetaData { instance: &input.instance, hostname: input.hostname },
     )?;
     let network_config = templates::render(
         "cloud-init/network-config",

@@ -89,9 +89,7 @@ impl Ssh {
 
     /// Says goodbye, so that the guest's log shows an orderly end.
     pub async fn close(self) {
-        let goodbye = self
-            .handle
-            .disconnect(russh::Disconnect::ByApplication, "", "");
+        let goodbye = self.handle.disconnect(russh::Disconnect::ByApplication, "", "");
         // A guest that is gone needs no goodbye.
         drop(tokio::time::timeout(Duration::from_secs(1), goodbye).await);
     }
@@ -136,9 +134,7 @@ impl Guest for Ssh {
 
 impl std::fmt::Debug for Ssh {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ssh")
-            .field("machine", &self.machine)
-            .finish_non_exhaustive()
+        f.debug_struct("Ssh").field("machine", &self.machine).finish_non_exhaustive()
     }
 }
 

@@ -36,10 +36,7 @@ impl Size {
     pub fn now() -> Self {
         match crossterm::terminal::size() {
             Ok((columns, rows)) if columns > 0 && rows > 0 => Self { columns, rows },
-            _ => Self {
-                columns: 80,
-                rows: 24,
-            },
+            _ => Self { columns: 80, rows: 24 },
         }
     }
 }
@@ -116,11 +113,7 @@ impl Near {
             Typed::Nothing => drop(keys),
             Typed::Silence => std::mem::forget(keys),
         }
-        Ok(Self {
-            input,
-            out: Writer::new(io::stdout())?,
-            err: Writer::new(io::stderr())?,
-        })
+        Ok(Self { input, out: Writer::new(io::stdout())?, err: Writer::new(io::stderr())? })
     }
 }
 
@@ -132,10 +125,7 @@ fn read(keys: &mpsc::Sender<Bytes>) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Ok(0) | Err(_) => return,
             Ok(n) => {
-                if keys
-                    .blocking_send(Bytes::copy_from_slice(&buffer[..n]))
-                    .is_err()
-                {
+                if keys.blocking_send(Bytes::copy_from_slice(&buffer[..n])).is_err() {
                     return;
                 }
             }
@@ -173,11 +163,7 @@ impl Writer {
                 match job {
                     Job::Write(bytes) => {
                         // The queue closes, and the next writer learns of it.
-                        if stream
-                            .write_all(&bytes)
-                            .and_then(|()| stream.flush())
-                            .is_err()
-                        {
+                        if stream.write_all(&bytes).and_then(|()| stream.flush()).is_err() {
                             return;
                         }
                     }
@@ -193,10 +179,7 @@ impl Writer {
     /// # Errors
     /// `BrokenPipe` when nobody reads the stream any more.
     pub async fn write(&self, bytes: Bytes) -> io::Result<()> {
-        self.jobs
-            .send(Job::Write(bytes))
-            .await
-            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.jobs.send(Job::Write(bytes)).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
     /// Waits until all is written.
@@ -243,11 +226,7 @@ pub async fn join(
     keys: Keys,
     cancel: &CancellationToken,
 ) -> Result<Parted> {
-    let Near {
-        input: typed,
-        out,
-        err,
-    } = near;
+    let Near { input: typed, out, err } = near;
     let sending = send(input, typed, keys, &out);
     let showing = show(output, &out, &err);
     let resizing = follow_size(input, keys);

@@ -146,15 +146,7 @@ impl Pki {
         } else {
             None
         };
-        Ok(Self {
-            dir: dir.to_owned(),
-            ca,
-            cert,
-            key,
-            ca_key,
-            ca_expires,
-            client_expires,
-        })
+        Ok(Self { dir: dir.to_owned(), ca, cert, key, ca_key, ca_expires, client_expires })
     }
 
     /// Issues a server certificate for an engine that is reached by `names`.
@@ -163,10 +155,7 @@ impl Pki {
     /// `Conflict`: the authority's key is not there. `Config`: a name cannot stand in
     /// a certificate.
     pub fn server(&self, names: &[ServerName]) -> Result<ServerCert> {
-        let key = self
-            .ca_key
-            .as_ref()
-            .ok_or_else(|| missing(&self.dir, CA_KEY_FILE))?;
+        let key = self.ca_key.as_ref().ok_or_else(|| missing(&self.dir, CA_KEY_FILE))?;
         issue::server(&self.ca, key, names)
     }
 

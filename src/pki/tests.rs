@@ -25,10 +25,7 @@ fn made() -> (tempfile::TempDir, Pki) {
 fn opening_twice_changes_nothing() {
     let (_dir, first) = made();
     let second = Pki::open_or_create(first.dir(), "lab-1").unwrap();
-    assert_eq!(
-        (&first.ca, &first.cert, &first.key),
-        (&second.ca, &second.cert, &second.key)
-    );
+    assert_eq!((&first.ca, &first.cert, &first.key), (&second.ca, &second.cert, &second.key));
     assert_eq!(first.fingerprint().len(), 64);
     assert_eq!(first.ca_expires(), first.client_expires());
     assert!(first.ca_expires() > OffsetDateTime::now_utc() + time::Duration::days(3640));
@@ -98,18 +95,11 @@ fn damage_names_the_file_and_the_way_out() {
             other.ca_key.as_ref().unwrap().expose().clone(),
             "`ca-key.pem` of the fleet's certificates does not belong to `ca.pem`",
         ),
-        (
-            CA_FILE,
-            other.ca.clone(),
-            "`cert.pem` of the fleet's certificates is not good under",
-        ),
+        (CA_FILE, other.ca.clone(), "`cert.pem` of the fleet's certificates is not good under"),
     ] {
         let (_dir, pki) = made();
         std::fs::write(pki.dir().join(file), &content).unwrap();
-        for result in [
-            Pki::open_or_create(pki.dir(), "lab-1"),
-            Pki::load(pki.dir()),
-        ] {
+        for result in [Pki::open_or_create(pki.dir(), "lab-1"), Pki::load(pki.dir())] {
             let error = result.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Conflict, "{file}");
             assert!(error.to_string().starts_with(says), "{error}");
@@ -122,30 +112,18 @@ fn damage_names_the_file_and_the_way_out() {
 #[test]
 fn a_missing_file_is_told_from_a_fleet_without_certificates() {
     let dir = tempfile::tempdir().unwrap();
-    assert_eq!(
-        Pki::load(dir.path()).unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
+    assert_eq!(Pki::load(dir.path()).unwrap_err().kind(), ErrorKind::NotFound);
     let (_dir, pki) = made();
     // A reader does without the authority's key; a writer does not.
     std::fs::remove_file(pki.dir().join(CA_KEY_FILE)).unwrap();
     let read_only = Pki::load(pki.dir()).unwrap();
-    assert_eq!(
-        read_only.server(&names()).unwrap_err().kind(),
-        ErrorKind::Conflict
-    );
+    assert_eq!(read_only.server(&names()).unwrap_err().kind(), ErrorKind::Conflict);
     let error = Pki::open_or_create(pki.dir(), "lab-1").unwrap_err();
-    assert_eq!(
-        error.message(),
-        "`ca-key.pem` is missing from the fleet's certificates"
-    );
+    assert_eq!(error.message(), "`ca-key.pem` is missing from the fleet's certificates");
     // The authority is gone, but something it signed is there.
     std::fs::remove_file(pki.dir().join(CA_FILE)).unwrap();
     let error = Pki::open_or_create(pki.dir(), "lab-1").unwrap_err();
-    assert_eq!(
-        error.message(),
-        "`ca.pem` is missing from the fleet's certificates"
-    );
+    assert_eq!(error.message(), "`ca.pem` is missing from the fleet's certificates");
 }
 
 #[test]
@@ -158,9 +136,7 @@ fn keys_never_show() {
 #[test]
 fn a_name_that_cannot_stand_in_a_certificate_is_refused() {
     let (_dir, pki) = made();
-    let error = pki
-        .server(&[ServerName::Dns("höst".to_owned())])
-        .unwrap_err();
+    let error = pki.server(&[ServerName::Dns("höst".to_owned())]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
 }
 
@@ -180,16 +156,10 @@ fn openssl_agrees() {
             .arg(file)
             .output()
             .unwrap();
-        (
-            output.status.success(),
-            String::from_utf8_lossy(&output.stderr).into_owned(),
-        )
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     assert_eq!(verify("sslserver", &path), (true, String::new()));
-    assert_eq!(
-        verify("sslclient", &pki.dir().join(CERT_FILE)),
-        (true, String::new())
-    );
+    assert_eq!(verify("sslclient", &pki.dir().join(CERT_FILE)), (true, String::new()));
     // Neither may be used for the other's purpose.
     assert!(!verify("sslclient", &path).0);
     assert!(!verify("sslserver", &pki.dir().join(CERT_FILE)).0);
@@ -199,9 +169,6 @@ fn openssl_agrees() {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
-    assert!(
-        text.contains("DNS:host1, IP Address:127.0.0.1, IP Address:10.77.0.11"),
-        "{text}"
-    );
+    assert!(text.contains("DNS:host1, IP Address:127.0.0.1, IP Address:10.77.0.11"), "{text}");
     assert!(text.contains("ASN1 OID: prime256v1"));
 }

@@ -83,20 +83,13 @@ struct Pair {
 
 /// The error as one JSON object, without a line's end.
 pub fn json(error: &Error) -> String {
-    let pair = |(key, value)| Pair {
-        key,
-        value: clean::text(value),
-    };
+    let pair = |(key, value)| Pair { key, value: clean::text(value) };
     let json = Json {
         v: super::json::VERSION,
         error: Parts {
             kind: kind(error.kind()),
             message: clean::text(error.message()),
-            causes: error
-                .causes()
-                .iter()
-                .map(|cause| clean::text(cause))
-                .collect(),
+            causes: error.causes().iter().map(|cause| clean::text(cause)).collect(),
             context: context(error).into_iter().map(pair).collect(),
             hint: error.hint_text().map(clean::text),
         },

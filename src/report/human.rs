@@ -65,17 +65,11 @@ struct Live {
 impl Human {
     /// The sink on the terminal at standard error.
     pub(super) fn on_terminal(host: &Host) -> Self {
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
-            .into_iter()
-            .find_map(|name| host.var(name));
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| host.var(name));
         let utf8 = |name: &str| name.to_ascii_lowercase().replace('-', "").contains("utf8");
         let look = Look {
             colour: Colour::when(host.stderr_has_colour()),
-            glyphs: if locale.is_none_or(utf8) {
-                Glyphs::Unicode
-            } else {
-                Glyphs::Ascii
-            },
+            glyphs: if locale.is_none_or(utf8) { Glyphs::Unicode } else { Glyphs::Ascii },
             size: Arc::new(|| crossterm::terminal::size().unwrap_or((80, 24))),
             clock: Arc::new(SystemTime::now),
             frames: Frames::Always,
@@ -93,12 +87,7 @@ impl Human {
             Frames::OnEvent => ProgressDrawTarget::term_like(terminal),
         };
         let screen = MultiProgress::with_draw_target(target);
-        Self {
-            screen,
-            look,
-            lanes: Vec::new(),
-            names: 0,
-        }
+        Self { screen, look, lanes: Vec::new(), names: 0 }
     }
 
     /// Finds the lane of a machine, or makes one.
@@ -108,12 +97,7 @@ impl Human {
         }
         self.names = self.names.max(columns(name));
         let lane = Arc::new(Mutex::new(Lane::new(steps)));
-        self.lanes.push(Live {
-            name: name.to_owned(),
-            lane,
-            line: None,
-            ended: false,
-        });
+        self.lanes.push(Live { name: name.to_owned(), lane, line: None, ended: false });
         self.lanes.len() - 1
     }
 
@@ -135,9 +119,7 @@ impl Human {
 
     fn style(&self, live: &Live) -> ProgressStyle {
         let (look, lane, names) = (self.look.clone(), live.lane.clone(), self.names);
-        let name = look
-            .colour
-            .paint(Ink::Strong, &format!("{:names$}", live.name));
+        let name = look.colour.paint(Ink::Strong, &format!("{:names$}", live.name));
         let draw = move |_: &ProgressState, out: &mut dyn Write| {
             // Spinner, blank, name, two blanks; and the last column stays free, since
             // terminals differ in what they do there.
@@ -185,11 +167,7 @@ impl Sink for Human {
         let name = event.machine.as_deref().unwrap_or(NO_MACHINE);
         match &event.kind {
             EventKind::PlanReady { lanes } => {
-                self.names = lanes
-                    .iter()
-                    .map(|(name, _)| columns(name))
-                    .max()
-                    .unwrap_or(0);
+                self.names = lanes.iter().map(|(name, _)| columns(name)).max().unwrap_or(0);
                 self.names = self.names.max(NO_MACHINE.len());
                 for (name, steps) in lanes {
                     let index = self.lane(name, Some(*steps));
@@ -200,11 +178,7 @@ impl Sink for Human {
             }
             EventKind::Note { level, text: _ } => {
                 let about = event.machine.as_ref().map(|name| format!("{name}: "));
-                let text = format!(
-                    "{}{}",
-                    about.unwrap_or_default(),
-                    words::sentence(&event.kind)
-                );
+                let text = format!("{}{}", about.unwrap_or_default(), words::sentence(&event.kind));
                 let ink = match level {
                     Level::Info => return self.print(&text),
                     Level::Warning => Ink::Odd,
@@ -241,11 +215,8 @@ impl Sink for Human {
     fn end(&mut self) {
         for index in 0..self.lanes.len() {
             if !self.lanes[index].ended {
-                let lost = self.lanes[index]
-                    .lane
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .lost();
+                let lost =
+                    self.lanes[index].lane.lock().unwrap_or_else(PoisonError::into_inner).lost();
                 self.settle(index, lost);
             }
         }

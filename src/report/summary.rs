@@ -36,12 +36,7 @@ fn write_rest(
 ) -> std::fmt::Result {
     let width = ends.iter().map(|end| end.machine.len()).max().unwrap_or(0);
     let one_line = |text: &str| clean::line(&clean::text(text));
-    for LaneEnd {
-        machine,
-        outcome,
-        elapsed: _,
-    } in ends
-    {
+    for LaneEnd { machine, outcome, elapsed: _ } in ends {
         match outcome {
             Outcome::Done | Outcome::Unchanged => {}
             Outcome::Failed { error, hint } => {
@@ -52,11 +47,7 @@ fn write_rest(
                 }
             }
             Outcome::Skipped { because } => {
-                writeln!(
-                    text,
-                    "- {machine:width$}  skipped, because {}",
-                    one_line(because)
-                )?;
+                writeln!(text, "- {machine:width$}  skipped, because {}", one_line(because))?;
             }
         }
     }
@@ -91,9 +82,6 @@ fn headline(ends: &[LaneEnd], elapsed: Duration, colour: Colour) -> String {
     } else if changed == 0 {
         format!("Nothing to do: {machines} ({time}).\n")
     } else {
-        format!(
-            "{}\n",
-            colour.paint(Ink::Good, &format!("Done: {machines} ({time})."))
-        )
+        format!("{}\n", colour.paint(Ink::Good, &format!("Done: {machines} ({time}).")))
     }
 }

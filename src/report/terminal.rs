@@ -57,11 +57,7 @@ enum Behind {
 
 impl Terminal {
     pub(super) fn new(size: Size, write: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self {
-            size,
-            write: Box::new(write),
-            frame: Mutex::default(),
-        }
+        Self { size, write: Box::new(write), frame: Mutex::default() }
     }
 
     fn frame(&self) -> MutexGuard<'_, Frame> {
@@ -96,11 +92,7 @@ impl Frame {
     /// one worth keeping in its history.
     fn text(&mut self, width: usize) -> String {
         let mut text = String::new();
-        let old = if self.cleared > 0 {
-            self.rows_now(width)
-        } else {
-            0
-        };
+        let old = if self.cleared > 0 { self.rows_now(width) } else { 0 };
         if old > 0 {
             text += &up(old - 1);
             text.push('\r');
@@ -122,11 +114,7 @@ impl Frame {
             new += rows(columns, width);
             self.last.push(columns);
         }
-        self.behind = if new > 0 {
-            Behind::Line
-        } else {
-            Behind::Nothing
-        };
+        self.behind = if new > 0 { Behind::Line } else { Behind::Nothing };
         if new == 0 && old > 0 {
             text += ERASE;
             new = 1;
@@ -149,11 +137,7 @@ const ERASE: &str = "\x1b[K";
 
 /// So many rows up (CUU), which never means none.
 fn up(rows: usize) -> String {
-    if rows == 0 {
-        String::new()
-    } else {
-        format!("\x1b[{rows}A")
-    }
+    if rows == 0 { String::new() } else { format!("\x1b[{rows}A") }
 }
 
 impl fmt::Debug for Terminal {

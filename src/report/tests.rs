@@ -21,11 +21,7 @@ fn at(seconds: u64) -> SystemTime {
 
 fn event(seconds: u64, machine: &str, kind: EventKind) -> Event {
     let machine = (!machine.is_empty()).then(|| machine.to_owned());
-    Event {
-        at: at(seconds),
-        machine,
-        kind,
-    }
+    Event { at: at(seconds), machine, kind }
 }
 
 fn started(step: StepId) -> EventKind {
@@ -33,25 +29,15 @@ fn started(step: StepId) -> EventKind {
 }
 
 fn finished(step: StepId, outcome: Outcome, seconds: u64) -> EventKind {
-    EventKind::StepFinished {
-        step,
-        outcome,
-        elapsed: Duration::from_secs(seconds),
-    }
+    EventKind::StepFinished { step, outcome, elapsed: Duration::from_secs(seconds) }
 }
 
 fn waiting(reason: &str, seconds: u64) -> EventKind {
-    EventKind::Waiting {
-        reason: reason.into(),
-        elapsed: Duration::from_secs(seconds),
-    }
+    EventKind::Waiting { reason: reason.into(), elapsed: Duration::from_secs(seconds) }
 }
 
 fn line(text: &str) -> EventKind {
-    EventKind::Line {
-        stream: Stream::Stdout,
-        text: text.into(),
-    }
+    EventKind::Line { stream: Stream::Stdout, text: text.into() }
 }
 
 fn failed() -> Outcome {
@@ -64,27 +50,13 @@ fn failed() -> Outcome {
 /// A run in which everything happens once.
 fn run() -> Vec<Event> {
     let lanes = vec![("host1".to_owned(), 3), ("worker-1".to_owned(), 2)];
-    let note = |level, text: &str| EventKind::Note {
-        level,
-        text: text.into(),
-    };
+    let note = |level, text: &str| EventKind::Note { level, text: text.into() };
     let (done, total, unit) = (64 << 20, Some(256 << 20), Unit::Bytes);
-    let skipped = Outcome::Skipped {
-        because: "`worker-1` failed".into(),
-    };
+    let skipped = Outcome::Skipped { because: "`worker-1` failed".into() };
     vec![
         event(0, "", EventKind::PlanReady { lanes }),
         event(0, "", started(StepId::Image)),
-        event(
-            1,
-            "",
-            EventKind::StepAdvanced {
-                step: StepId::Image,
-                done,
-                total,
-                unit,
-            },
-        ),
+        event(1, "", EventKind::StepAdvanced { step: StepId::Image, done, total, unit }),
         event(3, "", finished(StepId::Image, Outcome::Done, 3)),
         event(3, "host1", started(StepId::Create)),
         event(4, "host1", finished(StepId::Create, Outcome::Done, 1)),
@@ -94,18 +66,10 @@ fn run() -> Vec<Event> {
         event(21, "host1", waiting("SSH at 127.0.0.1:2201", 17)),
         event(22, "host1", line("login: \x1b[2J\x07grüß\tdich\r\n")),
         event(23, "", note(Level::Info, "All is well.")),
-        event(
-            23,
-            "worker-1",
-            note(Level::Warning, "The disk is nearly full."),
-        ),
+        event(23, "worker-1", note(Level::Warning, "The disk is nearly full.")),
         event(24, "worker-1", started(StepId::Start)),
         event(25, "worker-1", finished(StepId::Start, failed(), 1)),
-        event(
-            44,
-            "host1",
-            finished(StepId::Connect, Outcome::Unchanged, 40),
-        ),
+        event(44, "host1", finished(StepId::Connect, Outcome::Unchanged, 40)),
         event(44, "host1", started(StepId::JoinSwarm)),
         event(45, "host1", finished(StepId::JoinSwarm, skipped, 1)),
         event(
@@ -198,14 +162,10 @@ fn json_begins_with_its_version_and_names_documented_fields() {
         let title = format!("## `{event}`\n");
         let section = documentation.split(&title).nth(1).expect(event);
         let section = section.split("\n## ").next().unwrap();
-        for field in object
-            .keys()
-            .filter(|f| !["v", "at", "machine", "event"].contains(&f.as_str()))
+        for field in
+            object.keys().filter(|f| !["v", "at", "machine", "event"].contains(&f.as_str()))
         {
-            assert!(
-                section.contains(&format!("| `{field}` |")),
-                "`{field}` of `{event}`"
-            );
+            assert!(section.contains(&format!("| `{field}` |")), "`{field}` of `{event}`");
         }
     }
 }
@@ -213,11 +173,7 @@ fn json_begins_with_its_version_and_names_documented_fields() {
 #[test]
 fn the_mode_follows_flags_and_terminal() {
     let host = Host::captured("/", &[]);
-    let global = |json, quiet| Global {
-        json,
-        quiet,
-        ..Global::default()
-    };
+    let global = |json, quiet| Global { json, quiet, ..Global::default() };
     assert_eq!(Mode::choose(&host, &global(true, true)), Mode::Json);
     assert_eq!(Mode::choose(&host, &global(false, true)), Mode::Quiet);
     assert_eq!(Mode::choose(&host, &global(false, false)), Mode::Plain);

@@ -39,17 +39,10 @@ fn json(value: &str) -> String {
 /// A word of a unit's start line (systemd.syntax(7), systemd.service(5)): quoted, with
 /// specifiers and variables kept from being expanded.
 fn systemd(word: &str) -> String {
-    let escaped = word
-        .replace('\\', r"\\")
-        .replace('"', "\\\"")
-        .replace('%', "%%")
-        .replace('$', "$$");
+    let escaped =
+        word.replace('\\', r"\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,@+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        escaped
-    } else {
-        format!("\"{escaped}\"")
-    }
+    if !word.is_empty() && word.chars().all(plain) { escaped } else { format!("\"{escaped}\"") }
 }
 
 /// The value of an assignment in an `EnvironmentFile=` (systemd.exec(5)): in double
@@ -145,10 +138,7 @@ mod tests {
     fn systemd_expands_nothing() {
         assert_eq!(systemd("/usr/sbin/dockerd"), "/usr/sbin/dockerd");
         assert_eq!(systemd("/opt/a b/100%$X"), "\"/opt/a b/100%%$$X\"");
-        assert_eq!(
-            env_file(r#"a "b" \ $c `d` %h"#),
-            r#""a \"b\" \\ \$c \`d\` %h""#
-        );
+        assert_eq!(env_file(r#"a "b" \ $c `d` %h"#), r#""a \"b\" \\ \$c \`d\` %h""#);
     }
 
     #[test]

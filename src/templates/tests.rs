@@ -16,9 +16,7 @@ fn every_template_parses() {
 }
 
 fn ends(name: &str, extension: &str) -> bool {
-    PathBuf::from(name)
-        .extension()
-        .is_some_and(|e| e == extension)
+    PathBuf::from(name).extension().is_some_and(|e| e == extension)
 }
 
 #[test]
@@ -118,10 +116,7 @@ fn every_template_renders_as_expected() {
         }
         let expected = std::fs::read_to_string(&path)
             .unwrap_or_else(|e| panic!("{}: {e}; FLEET_BLESS=1 writes it", path.display()));
-        assert_eq!(
-            rendered, expected,
-            "`{name}`; FLEET_BLESS=1 accepts the change"
-        );
+        assert_eq!(rendered, expected, "`{name}`; FLEET_BLESS=1 accepts the change");
     }
 }
 
@@ -143,14 +138,7 @@ fn every_script_is_one() {
             continue;
         }
         let text = render(name, &view(name)).unwrap();
-        let output = std::process::Command::new("sh")
-            .args(["-n", "-c", &text])
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{name}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let output = std::process::Command::new("sh").args(["-n", "-c", &text]).output().unwrap();
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }

@@ -69,11 +69,7 @@ impl FakeEngine {
                 });
             }
         });
-        Self {
-            address,
-            requests,
-            task,
-        }
+        Self { address, requests, task }
     }
 
     /// All requests so far.
@@ -83,10 +79,7 @@ impl FakeEngine {
 
     /// The lines of all requests so far.
     pub fn lines(&self) -> Vec<String> {
-        self.requests()
-            .into_iter()
-            .map(|request| request.line)
-            .collect()
+        self.requests().into_iter().map(|request| request.line).collect()
     }
 }
 
@@ -99,9 +92,7 @@ impl Drop for FakeEngine {
 fn tls(cert: &str, key: &str, clients: &str) -> rustls::ServerConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(clients.as_bytes()).unwrap())
-        .unwrap();
+    roots.add(CertificateDer::from_pem_slice(clients.as_bytes()).unwrap()).unwrap();
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
             .build()
@@ -150,11 +141,7 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut Vec<u8>) -> Opt
     let length: usize = head
         .lines()
         .find_map(|line| {
-            line.to_ascii_lowercase()
-                .strip_prefix("content-length:")?
-                .trim()
-                .parse()
-                .ok()
+            line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok()
         })
         .unwrap_or(0);
     while buffer.len() < head_end + length {
@@ -168,9 +155,5 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut Vec<u8>) -> Opt
     let mut words = head.split_whitespace();
     let (method, target) = (words.next()?, words.next()?);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    Some(Request {
-        line: format!("{method} {path}"),
-        query: query.to_owned(),
-        body,
-    })
+    Some(Request { line: format!("{method} {path}"), query: query.to_owned(), body })
 }

@@ -112,15 +112,7 @@ impl Server {
         let (seen, cut) = (Arc::clone(&shared.seen), shared.cut.clone());
         let accepts = tokio::spawn(accept(listener, greetings.to_vec(), shared));
         let accepts = AbortOnDropHandle::new(accepts);
-        Self {
-            address,
-            host_key,
-            login,
-            seen,
-            cut,
-            _accepts: accepts,
-            _bin: bin,
-        }
+        Self { address, host_key, login, seen, cut, _accepts: accepts, _bin: bin }
     }
 
     pub(crate) async fn proper() -> Self {
@@ -182,11 +174,7 @@ async fn serve(mut stream: TcpStream, greeting: Greeting, shared: Shared) {
             // The server works on a pipe, so that the socket itself can be cut.
             let (near, mut far) = tokio::io::duplex(64 << 10);
             let cut = shared.cut.clone();
-            let handler = Connection {
-                shared,
-                refuses,
-                channels: HashMap::new(),
-            };
+            let handler = Connection { shared, refuses, channels: HashMap::new() };
             let config = Arc::clone(&handler.shared.config);
             let session = tokio::spawn(async move {
                 if let Ok(session) = server::run_stream(config, near, handler).await {
@@ -218,11 +206,7 @@ impl Handler for Connection {
     ) -> Result<Auth, Self::Error> {
         self.shared.seen.lock().unwrap().logins += 1;
         let known = offer.public_key.key_data() == self.shared.login.key_data();
-        Ok(if known && user == "fleet" && !self.refuses {
-            Auth::Accept
-        } else {
-            Auth::reject()
-        })
+        Ok(if known && user == "fleet" && !self.refuses { Auth::Accept } else { Auth::reject() })
     }
 
     async fn auth_publickey(
@@ -231,11 +215,7 @@ impl Handler for Connection {
         key: server::VerifiedPublicKey<'_>,
     ) -> Result<Auth, Self::Error> {
         let known = key.public_key.key_data() == self.shared.login.key_data();
-        Ok(if known && !self.refuses {
-            Auth::Accept
-        } else {
-            Auth::reject()
-        })
+        Ok(if known && !self.refuses { Auth::Accept } else { Auth::reject() })
     }
 
     async fn channel_open_session(
@@ -280,12 +260,7 @@ impl Handler for Connection {
         _: &[(russh::Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.shared
-            .seen
-            .lock()
-            .unwrap()
-            .terminals
-            .push((term.to_owned(), columns, rows));
+        self.shared.seen.lock().unwrap().terminals.push((term.to_owned(), columns, rows));
         session.channel_success(channel)
     }
 
@@ -304,12 +279,7 @@ impl Handler for Connection {
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         let command = String::from_utf8_lossy(command).into_owned();
-        self.shared
-            .seen
-            .lock()
-            .unwrap()
-            .commands
-            .push(command.clone());
+        self.shared.seen.lock().unwrap().commands.push(command.clone());
         let channel = self.channels.remove(&id).expect("opened before");
         session.channel_success(id)?;
         tokio::spawn(run(channel, command, self.shared.clone(), session.handle()));
@@ -342,11 +312,7 @@ async fn run(channel: Channel<Msg>, command: String, shared: Shared, handle: ser
         }
     }
     let pretended = shared.manner == Manner::Pretends;
-    let command = if pretended {
-        "cat > /dev/null".to_owned()
-    } else {
-        command
-    };
+    let command = if pretended { "cat > /dev/null".to_owned() } else { command };
     let search = std::env::var("PATH").unwrap_or_default();
     let child = Command::new("sh")
         .args(["-c", &command])

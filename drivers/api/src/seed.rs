@@ -67,14 +67,8 @@ pub fn iso(label: &str, files: &[(String, Secret<Vec<u8>>)]) -> Result<Vec<u8>> 
     }
     image.extend(terminator());
     for place in places {
-        image.extend(path_table(
-            u32::to_le_bytes(place as u32),
-            u16::to_le_bytes(1),
-        ));
-        image.extend(path_table(
-            u32::to_be_bytes(place as u32),
-            u16::to_be_bytes(1),
-        ));
+        image.extend(path_table(u32::to_le_bytes(place as u32), u16::to_le_bytes(1)));
+        image.extend(path_table(u32::to_be_bytes(place as u32), u16::to_be_bytes(1)));
     }
     for (tree, at) in Tree::BOTH.into_iter().zip(0..) {
         image.extend(folder(tree, places[at], sizes[at] * SECTOR, &entries));
@@ -140,24 +134,14 @@ fn entries<'a>(label: &str, files: &'a [(String, Secret<Vec<u8>>)]) -> Result<Ve
         if u32::try_from(data.len()).is_err() {
             return Err(wrong("is 4 GiB or more"));
         }
-        entries.push(Entry {
-            name,
-            plain: plain(name),
-            data,
-            sector: 0,
-        });
+        entries.push(Entry { name, plain: plain(name), data, sector: 0 });
     }
     // Both trees want their records sorted by identifier (9.3).
     entries.sort_by(|a, b| a.plain.cmp(&b.plain));
-    if let Some(pair) = entries
-        .windows(2)
-        .find(|pair| pair[0].plain == pair[1].plain)
-    {
-        return Err(
-            Error::bug("two files of the seed have the same name in old systems")
-                .with("file", pair[0].name)
-                .with("file", pair[1].name),
-        );
+    if let Some(pair) = entries.windows(2).find(|pair| pair[0].plain == pair[1].plain) {
+        return Err(Error::bug("two files of the seed have the same name in old systems")
+            .with("file", pair[0].name)
+            .with("file", pair[1].name));
     }
     Ok(entries)
 }
@@ -167,11 +151,7 @@ fn plain(name: &str) -> String {
     let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
     let map = |part: &str| -> String {
         let allowed = |c: char| {
-            if c.is_ascii_alphanumeric() {
-                c.to_ascii_uppercase()
-            } else {
-                '_'
-            }
+            if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }
         };
         part.chars().map(allowed).collect()
     };
@@ -226,10 +206,7 @@ fn record(kind: Kind, sector: usize, bytes: usize, identifier: &[u8], extra: &[u
 fn folder(tree: Tree, sector: usize, bytes: usize, entries: &[Entry]) -> Vec<u8> {
     let itself = |extra: &[u8], mark| record(Kind::Folder, sector, bytes, &[mark], extra);
     let mut records = match tree {
-        Tree::RockRidge => vec![
-            itself(&rock_ridge_root(), 0),
-            itself(&posix(Kind::Folder), 1),
-        ],
+        Tree::RockRidge => vec![itself(&rock_ridge_root(), 0), itself(&posix(Kind::Folder), 1)],
         Tree::Joliet => vec![itself(&[], 0), itself(&[], 1)],
     };
     let mut order: Vec<&Entry> = entries.iter().collect();
@@ -247,13 +224,7 @@ fn folder(tree: Tree, sector: usize, bytes: usize, entries: &[Entry]) -> Vec<u8>
             }
             Tree::Joliet => (tree.text(&format!("{};1", entry.name)), Vec::new()),
         };
-        records.push(record(
-            Kind::File,
-            entry.sector,
-            entry.data.len(),
-            &identifier,
-            &extra,
-        ));
+        records.push(record(Kind::File, entry.sector, entry.data.len(), &identifier, &extra));
     }
     // A record does not cross the end of a sector (6.8.1.1).
     let mut bytes = Vec::new();

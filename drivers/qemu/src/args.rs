@@ -59,15 +59,7 @@ pub(crate) fn words(machine: &Machine, start: Start) -> Result<Vec<String>> {
     let mut words: Vec<String> = Vec::new();
     let mut say = |text: &[&str]| words.extend(text.iter().map(|word| (*word).to_owned()));
 
-    say(&[
-        "-nodefaults",
-        "-no-user-config",
-        "-display",
-        "none",
-        "-daemonize",
-        "-pidfile",
-        PID,
-    ]);
+    say(&["-nodefaults", "-no-user-config", "-display", "none", "-daemonize", "-pidfile", PID]);
     if start.sandbox == Sandbox::On {
         say(&["-sandbox", SANDBOX]);
     }
@@ -79,23 +71,10 @@ pub(crate) fn words(machine: &Machine, start: Start) -> Result<Vec<String>> {
     say(&["-machine", &format!("{},graphics=off", options.machine)]);
     let (accel, cpu) = match machine.accel {
         Accel::Kvm => ("kvm".to_owned(), "host"),
-        Accel::Tcg => (
-            format!("tcg,thread=multi,tb-size={}", options.tcg_cache_mib),
-            "max",
-        ),
+        Accel::Tcg => (format!("tcg,thread=multi,tb-size={}", options.tcg_cache_mib), "max"),
     };
-    say(&[
-        "-accel",
-        &accel,
-        "-cpu",
-        options.cpu.as_deref().unwrap_or(cpu),
-    ]);
-    say(&[
-        "-smp",
-        &machine.cpus.to_string(),
-        "-m",
-        &machine.memory_mib.to_string(),
-    ]);
+    say(&["-accel", &accel, "-cpu", options.cpu.as_deref().unwrap_or(cpu)]);
+    say(&["-smp", &machine.cpus.to_string(), "-m", &machine.memory_mib.to_string()]);
     say(&["-rtc", "base=utc", "-boot", "strict=on"]);
     say(&["-device", "virtio-rng-pci"]);
 
@@ -115,16 +94,8 @@ pub(crate) fn words(machine: &Machine, start: Start) -> Result<Vec<String>> {
             "read-only": true,
             "file": { "driver": "file", "filename": SEED },
         });
-        say(&[
-            "-blockdev",
-            &seed.to_string(),
-            "-device",
-            "virtio-scsi-pci,id=scsi",
-        ]);
-        say(&[
-            "-device",
-            &format!("scsi-cd,id={SEED_DRIVE},bus=scsi.0,drive={SEED_NODE}"),
-        ]);
+        say(&["-blockdev", &seed.to_string(), "-device", "virtio-scsi-pci,id=scsi"]);
+        say(&["-device", &format!("scsi-cd,id={SEED_DRIVE},bus=scsi.0,drive={SEED_NODE}")]);
     }
 
     // The first card reaches the outside and is reached from the host.
@@ -155,10 +126,7 @@ pub(crate) fn words(machine: &Machine, start: Start) -> Result<Vec<String>> {
         "socket,id=console,path={SERIAL},server=on,wait=off,logfile={CONSOLE},logappend=on"
     );
     say(&["-chardev", &console, "-serial", "chardev:console"]);
-    say(&[
-        "-chardev",
-        &format!("socket,id=control,path={QMP},server=on,wait=off"),
-    ]);
+    say(&["-chardev", &format!("socket,id=control,path={QMP},server=on,wait=off")]);
     say(&["-mon", "chardev=control,mode=control"]);
     words.extend(options.args.iter().cloned());
     Ok(words)

@@ -57,13 +57,7 @@ pub(crate) fn look<'a>(
             }
         };
         let runs = Process::of(id, &folder).is_some();
-        known.push(Wanted {
-            id,
-            spec,
-            options,
-            made,
-            runs,
-        });
+        known.push(Wanted { id, spec, options, made, runs });
     }
     known
 }
@@ -80,18 +74,10 @@ pub(crate) async fn programs(
     match emulator {
         Ok(emulator) if emulator.major() < OLDEST => findings.push(Finding {
             hint: Some(format!("install QEMU {OLDEST} or newer")),
-            ..finding(
-                Level::Error,
-                None,
-                format!("QEMU {} is too old", emulator.version),
-            )
+            ..finding(Level::Error, None, format!("QEMU {} is too old", emulator.version))
         }),
         Ok(emulator) => {
-            findings.push(finding(
-                Level::Info,
-                None,
-                format!("QEMU {}", emulator.version),
-            ));
+            findings.push(finding(Level::Info, None, format!("QEMU {}", emulator.version)));
         }
         Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
         Err(error) => findings.push(from_error(None, &error)),
@@ -106,18 +92,13 @@ pub(crate) async fn programs(
 
 /// Whether `accel = "auto"` is to be decided for any of them.
 pub(crate) fn has_choice(wanted: &[Wanted]) -> bool {
-    wanted
-        .iter()
-        .any(|machine| machine.options.accel == AccelChoice::Auto)
+    wanted.iter().any(|machine| machine.options.accel == AccelChoice::Auto)
 }
 
 /// KVM where it was asked for without a trial; `closed` says why it is not there.
 pub(crate) fn explicit_kvm(wanted: &[Wanted], closed: Option<&str>, findings: &mut Vec<Finding>) {
     let Some(why) = closed else { return };
-    for machine in wanted
-        .iter()
-        .filter(|machine| machine.options.accel == AccelChoice::Kvm)
-    {
+    for machine in wanted.iter().filter(|machine| machine.options.accel == AccelChoice::Kvm) {
         let text = format!("{why}, and `accel` is \"kvm\"");
         findings.push(Finding {
             hint: Some(KVM_HINT.to_owned()),
@@ -140,9 +121,7 @@ pub(crate) fn explain(kvm: &Kvm) -> (Accel, String) {
         Kvm::Closed(why) => (Accel::Tcg, emulated(why)),
         Kvm::Useless(why) => (
             Accel::Tcg,
-            emulated(&format!(
-                "/dev/kvm is there, but a small 64-bit guest failed on it ({why})"
-            )),
+            emulated(&format!("/dev/kvm is there, but a small 64-bit guest failed on it ({why})")),
         ),
     }
 }
@@ -161,10 +140,7 @@ pub(crate) fn memory(wanted: &[Wanted], auto: Accel, meminfo: &str, findings: &m
     let (level, outcome) = if need > available + swap {
         (Level::Error, String::new())
     } else {
-        (
-            Level::Warning,
-            format!(", and {swap} MiB of swap, which is slow"),
-        )
+        (Level::Warning, format!(", and {swap} MiB of swap, which is slow"))
     };
     let guests: u64 = idle.iter().map(|machine| machine.spec.memory_mib).sum();
     let text = format!(
@@ -186,19 +162,13 @@ fn need_mib(machine: &Wanted, auto: Accel) -> u64 {
         AccelChoice::Kvm => false,
         AccelChoice::Tcg => true,
     };
-    let cache = if emulated {
-        u64::from(machine.options.tcg_cache_mib)
-    } else {
-        0
-    };
+    let cache = if emulated { u64::from(machine.options.tcg_cache_mib) } else { 0 };
     machine.spec.memory_mib + cache + OVERHEAD_MIB
 }
 
 /// A line of `/proc/meminfo`, which counts in KiB (proc(5)).
 fn field_mib(meminfo: &str, name: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? / 1024)
 }
 
@@ -221,15 +191,8 @@ pub(crate) async fn disk(
             return Ok(());
         }
     };
-    let new = wanted
-        .iter()
-        .filter(|machine| machine.made.is_none())
-        .count() as u64;
-    let need = if wanted.is_empty() {
-        0
-    } else {
-        FREE_MIB + OVERLAY_MIB * new
-    };
+    let new = wanted.iter().filter(|machine| machine.made.is_none()).count() as u64;
+    let need = if wanted.is_empty() { 0 } else { FREE_MIB + OVERLAY_MIB * new };
     if let Some(free) = free_mib(&output)
         && free < need
     {
@@ -247,32 +210,17 @@ pub(crate) async fn disk(
 
 /// The fourth field of the last line: available KiB (POSIX, `df -kP`).
 fn free_mib(df: &str) -> Option<u64> {
-    Some(
-        df.lines()
-            .last()?
-            .split_whitespace()
-            .rev()
-            .nth(2)?
-            .parse::<u64>()
-            .ok()?
-            / 1024,
-    )
+    Some(df.lines().last()?.split_whitespace().rev().nth(2)?.parse::<u64>().ok()? / 1024)
 }
 
 fn nearest_existing(path: &Path) -> PathBuf {
-    path.ancestors()
-        .find(|path| path.exists())
-        .unwrap_or(Path::new("/"))
-        .to_owned()
+    path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).to_owned()
 }
 
 /// The images that the machines' disks stand on.
 pub(crate) fn images(wanted: &[Wanted], findings: &mut Vec<Finding>) {
     for machine in wanted {
-        let image = machine
-            .made
-            .as_ref()
-            .map_or(&machine.spec.image, |made| &made.image);
+        let image = machine.made.as_ref().map_or(&machine.spec.image, |made| &made.image);
         if !image.path.exists() {
             let text = format!("its image {} is not there", image.path.display());
             findings.push(Finding {
@@ -285,20 +233,12 @@ pub(crate) fn images(wanted: &[Wanted], findings: &mut Vec<Finding>) {
 
 /// A finding without a hint.
 pub(crate) fn finding(level: Level, id: Option<&MachineId>, message: String) -> Finding {
-    Finding {
-        level,
-        machine: id.map(|id| id.machine().to_owned()),
-        message,
-        hint: None,
-    }
+    Finding { level, machine: id.map(|id| id.machine().to_owned()), message, hint: None }
 }
 
 pub(crate) fn from_error(id: Option<&MachineId>, error: &Error) -> Finding {
     let hint = error.hint_text().map(str::to_owned);
-    Finding {
-        hint,
-        ..finding(Level::Error, id, error.to_string())
-    }
+    Finding { hint, ..finding(Level::Error, id, error.to_string()) }
 }
 
 #[cfg(test)]

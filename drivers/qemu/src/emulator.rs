@@ -33,15 +33,9 @@ impl Emulator {
     /// # Errors
     /// `Host` if there is none.
     pub(crate) async fn ask(cx: &Cx) -> Result<Self> {
-        let cmd = |words: &[&str]| {
-            Cmd::new(PROGRAM)
-                .args(words)
-                .within(Duration::from_secs(20))
-        };
+        let cmd = |words: &[&str]| Cmd::new(PROGRAM).args(words).within(Duration::from_secs(20));
         // An option that is not built in ends the program with an error.
-        let tried = cx
-            .run(&cmd(&["-sandbox", "on", "-version"]).any_status())
-            .await;
+        let tried = cx.run(&cmd(&["-sandbox", "on", "-version"]).any_status()).await;
         let tried = tried.map_err(|e| e.hint(INSTALL))?;
         let (output, sandbox) = if tried.status == Some(0) {
             (tried, Sandbox::On)
@@ -56,23 +50,12 @@ impl Emulator {
 
     /// The first number of the version.
     pub(crate) fn major(&self) -> u32 {
-        self.version
-            .split('.')
-            .next()
-            .and_then(|n| n.parse().ok())
-            .unwrap_or(0)
+        self.version.split('.').next().and_then(|n| n.parse().ok()).unwrap_or(0)
     }
 }
 
 fn version(text: &str) -> Option<String> {
-    Some(
-        text.lines()
-            .next()?
-            .split_once("version ")?
-            .1
-            .trim()
-            .to_owned(),
-    )
+    Some(text.lines().next()?.split_once("version ")?.1.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -84,14 +67,7 @@ mod tests {
         let text = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)\nCopyright (c) 2003";
         let version = version(text).unwrap();
         assert_eq!(version, "7.2.22 (Debian 1:7.2+dfsg-7)");
-        assert_eq!(
-            Emulator {
-                version,
-                sandbox: Sandbox::On
-            }
-            .major(),
-            7
-        );
+        assert_eq!(Emulator { version, sandbox: Sandbox::On }.major(), 7);
         assert_eq!(super::version("zsh: command not found"), None);
     }
 }

@@ -69,10 +69,7 @@ pub(crate) enum Content {
 impl Folder {
     /// The folder of `id`, which need not exist.
     pub(crate) fn new(id: &MachineId, cx: &Cx) -> Self {
-        Self {
-            path: cx.scratch(id.machine()),
-            id: id.clone(),
-        }
+        Self { path: cx.scratch(id.machine()), id: id.clone() }
     }
 
     /// Where it is.
@@ -164,17 +161,13 @@ impl Folder {
         absent_is_fine(fs::remove_file(&path))
             .and_then(|()| absent_is_fine(sync_folder(&self.path)))
             .map_err(|e| {
-                Error::host("could not remove a file")
-                    .with("file", path.display())
-                    .because(e)
+                Error::host("could not remove a file").with("file", path.display()).because(e)
             })
     }
 
     /// Removes what a process that has ended leaves behind.
     pub(crate) fn tidy(&self) -> Result<()> {
-        [QMP, SERIAL, PID]
-            .iter()
-            .try_for_each(|name| self.remove_file(name))
+        [QMP, SERIAL, PID].iter().try_for_each(|name| self.remove_file(name))
     }
 
     /// Removes the folder, its mark last; leaves a stranger's alone.
@@ -265,10 +258,7 @@ pub(crate) fn siblings(root: &Path, except: &str) -> Vec<Machine> {
     let machine =
         |entry: fs::DirEntry| Machine::parse(&fs::read(entry.path().join(DESCRIPTION)).ok()?).ok();
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| entry.file_name() != except)
-        .filter_map(machine)
-        .collect()
+    entries.filter(|entry| entry.file_name() != except).filter_map(machine).collect()
 }
 
 /// Writes a file of mode 0600 that is either whole or as it was.
@@ -278,29 +268,20 @@ pub(crate) fn siblings(root: &Path, except: &str) -> Vec<Machine> {
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || -> io::Result<()> {
         let folder = path.parent().expect("the driver writes into folders");
-        let mut name = path
-            .file_name()
-            .expect("the driver names its files")
-            .to_owned();
+        let mut name = path.file_name().expect("the driver names its files").to_owned();
         name.push(UNFINISHED);
         let unfinished = folder.join(name);
         // Not truncated but made anew: an old file might have another mode.
         absent_is_fine(fs::remove_file(&unfinished))?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&unfinished)?;
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&unfinished, path)?;
         sync_folder(folder)
     };
-    write().map_err(|e| {
-        Error::host("could not write a file")
-            .with("file", path.display())
-            .because(e)
-    })
+    write()
+        .map_err(|e| Error::host("could not write a file").with("file", path.display()).because(e))
 }
 
 const UNFINISHED: &str = ".unfinished";
@@ -321,9 +302,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Error::host("could not read a file")
-            .with("file", path.display())
-            .because(e)),
+        Err(e) => Err(Error::host("could not read a file").with("file", path.display()).because(e)),
     }
 }
 

@@ -69,9 +69,7 @@ impl Qemu {
 
     async fn kvm(&self, cx: &Cx) -> Result<&Kvm> {
         let emulator = self.emulator(cx).await?;
-        self.kvm
-            .get_or_try_init(|| probe::kvm(&self.cache, emulator, cx))
-            .await
+        self.kvm.get_or_try_init(|| probe::kvm(&self.cache, emulator, cx)).await
     }
 
     /// What will execute the guest's code, with the reason for the choice of `auto`.
@@ -95,11 +93,7 @@ impl Qemu {
         let emulator = self.emulator(cx).await;
         let installed = emulator.is_ok();
         check::programs(emulator, cx, &mut findings).await?;
-        check::explicit_kvm(
-            &machines,
-            probe::open_device().err().as_deref(),
-            &mut findings,
-        );
+        check::explicit_kvm(&machines, probe::open_device().err().as_deref(), &mut findings);
         let mut auto = Accel::Tcg;
         if installed && check::has_choice(&machines) {
             match self.accelerate(AccelChoice::Auto, cx).await {
@@ -126,9 +120,7 @@ impl Qemu {
         let process = Process::of(id, &folder);
         if let Content::Whole(machine) = folder.content()? {
             machine.agrees_with(spec)?;
-            return self
-                .change(id, &folder, *machine, spec, options, process, cx)
-                .await;
+            return self.change(id, &folder, *machine, spec, options, process, cx).await;
         }
         if process.is_some() {
             let text = "A process of this machine was still running although its disk is gone; \
@@ -148,13 +140,7 @@ impl Qemu {
         let ports = ports::choose(id, &options, None, &siblings)?;
         let machine = Machine::new(id, spec, options, ports, accel);
         // A description that QEMU cannot follow is refused before it exists.
-        args::words(
-            &machine,
-            Start {
-                seed: Seed::Gone,
-                sandbox: args::Sandbox::Unavailable,
-            },
-        )?;
+        args::words(&machine, Start { seed: Seed::Gone, sandbox: args::Sandbox::Unavailable })?;
         folder.save(&machine)
     }
 
@@ -187,13 +173,7 @@ impl Qemu {
             cx.reporter().note(Level::Warning, text);
             return Ok(());
         }
-        args::words(
-            &wanted,
-            Start {
-                seed: Seed::Gone,
-                sandbox: args::Sandbox::Unavailable,
-            },
-        )?;
+        args::words(&wanted, Start { seed: Seed::Gone, sandbox: args::Sandbox::Unavailable })?;
         if wanted.disk_mib > machine.disk_mib {
             disk::grow(folder, wanted.disk_mib, cx).await?;
         }
@@ -213,10 +193,7 @@ impl Qemu {
         folder.tidy()?;
         let emulator = self.emulator(cx).await?;
         machine.accel = self.accelerate(machine.options.accel, cx).await?.0;
-        let start = Start {
-            seed: seed::of(&folder),
-            sandbox: emulator.sandbox,
-        };
+        let start = Start { seed: seed::of(&folder), sandbox: emulator.sandbox };
         self.settle_ports(id, &folder, &mut machine, cx).await?;
         if !folder.file(CONSOLE).exists() {
             folder.write(CONSOLE, b"")?;
@@ -297,11 +274,7 @@ impl Driver for Qemu {
     fn about(&self) -> About {
         About {
             name: "qemu",
-            capabilities: Capabilities {
-                seed: true,
-                static_addresses: true,
-                console: true,
-            },
+            capabilities: Capabilities { seed: true, static_addresses: true, console: true },
             concurrency: 8,
         }
     }

@@ -131,9 +131,7 @@ impl Machine {
             guest,
             protocol: Protocol::Tcp,
         });
-        own.into_iter()
-            .chain(self.forwards.iter().cloned())
-            .collect()
+        own.into_iter().chain(self.forwards.iter().cloned()).collect()
     }
 
     /// Whether `spec` can be had by changing this machine while it is off.
@@ -142,19 +140,13 @@ impl Machine {
     /// `Conflict` if it would have to be made anew.
     pub(crate) fn agrees_with(&self, spec: &VmSpec) -> Result<()> {
         let conflict = |what: &str, has: String, wanted: String| {
-            Err(
-                Error::conflict(format!("the machine exists with another {what}"))
-                    .with("has", has)
-                    .with("wanted", wanted)
-                    .hint("`fleet down` it first, or take the change back"),
-            )
+            Err(Error::conflict(format!("the machine exists with another {what}"))
+                .with("has", has)
+                .with("wanted", wanted)
+                .hint("`fleet down` it first, or take the change back"))
         };
         if self.image.sha256 != spec.image.sha256 {
-            return conflict(
-                "image",
-                self.image.sha256.clone(),
-                spec.image.sha256.clone(),
-            );
+            return conflict("image", self.image.sha256.clone(), spec.image.sha256.clone());
         }
         if self.lab != spec.lab {
             let text = |nic: &LabNic| format!("{}/{}", nic.address, nic.prefix);

@@ -5,15 +5,8 @@ use std::collections::BTreeSet;
 use fleet_driver::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-const KEYS: &[&str] = &[
-    "accel",
-    "args",
-    "cpu",
-    "engine_port",
-    "machine",
-    "ssh_port",
-    "tcg_cache_mib",
-];
+const KEYS: &[&str] =
+    &["accel", "args", "cpu", "engine_port", "machine", "ssh_port", "tcg_cache_mib"];
 
 /// The options of one machine, under `qemu` in `machines.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,12 +62,10 @@ impl Options {
     /// `Config`, naming the key.
     pub fn parse(table: &toml::Table) -> Result<Self> {
         if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
-            return Err(
-                wrong(key, "is not an option of the driver").hint(match nearest(key) {
-                    Some(known) => format!("did you mean `{known}`?"),
-                    None => format!("its options are {}", KEYS.join(", ")),
-                }),
-            );
+            return Err(wrong(key, "is not an option of the driver").hint(match nearest(key) {
+                Some(known) => format!("did you mean `{known}`?"),
+                None => format!("its options are {}", KEYS.join(", ")),
+            }));
         }
         for (key, value) in table {
             // One key at a time, since an error of the whole table does not name its key.
@@ -97,10 +88,7 @@ impl Options {
     }
 
     fn check(&self) -> Result<()> {
-        let ports = [
-            ("ssh_port", self.ssh_port),
-            ("engine_port", self.engine_port),
-        ];
+        let ports = [("ssh_port", self.ssh_port), ("engine_port", self.engine_port)];
         for (key, port) in ports {
             if port == Some(0) {
                 return Err(wrong(key, "has a bad value").hint("leave it out for a free port"));
@@ -121,10 +109,7 @@ impl Options {
         // Words that would break what the driver relies on to find and stop a machine.
         let kept: BTreeSet<&str> = ["-uuid", "-pidfile", "-daemonize", "-qmp", "-smbios"].into();
         if let Some(word) = self.args.iter().find(|word| kept.contains(word.as_str())) {
-            return Err(wrong(
-                "args",
-                &format!("contains `{word}`, which belongs to fleet"),
-            ));
+            return Err(wrong("args", &format!("contains `{word}`, which belongs to fleet")));
         }
         Ok(())
     }
@@ -137,10 +122,7 @@ fn wrong(key: &str, what: &str) -> Error {
 /// The known key that is nearest to `key`, if one is near.
 fn nearest(key: &str) -> Option<&'static str> {
     let near = |known: &&&str| distance(key, known) <= 1 + known.len() / 4;
-    KEYS.iter()
-        .filter(near)
-        .min_by_key(|known| distance(key, known))
-        .copied()
+    KEYS.iter().filter(near).min_by_key(|known| distance(key, known)).copied()
 }
 
 /// How many letters must be added, removed or changed (Levenshtein).
@@ -198,26 +180,10 @@ mod tests {
         for (text, key, hint) in [
             ("acel = \"tcg\"", "acel", Some("did you mean `accel`?")),
             ("sshport = 1", "sshport", Some("did you mean `ssh_port`?")),
-            (
-                "accel = \"fast\"",
-                "accel",
-                Some("use \"auto\", \"kvm\" or \"tcg\""),
-            ),
-            (
-                "accel = 1",
-                "accel",
-                Some("use \"auto\", \"kvm\" or \"tcg\""),
-            ),
-            (
-                "ssh_port = 70000",
-                "ssh_port",
-                Some("use a number from 1 to 65535"),
-            ),
-            (
-                "ssh_port = 0",
-                "ssh_port",
-                Some("leave it out for a free port"),
-            ),
+            ("accel = \"fast\"", "accel", Some("use \"auto\", \"kvm\" or \"tcg\"")),
+            ("accel = 1", "accel", Some("use \"auto\", \"kvm\" or \"tcg\"")),
+            ("ssh_port = 70000", "ssh_port", Some("use a number from 1 to 65535")),
+            ("ssh_port = 0", "ssh_port", Some("leave it out for a free port")),
             ("ssh_port = 22\nengine_port = 22", "engine_port", None),
             ("machine = \"q 35\"", "machine", None),
             ("tcg_cache_mib = 1", "tcg_cache_mib", None),
@@ -230,11 +196,6 @@ mod tests {
             assert_eq!(error.hint_text(), hint, "{text}");
         }
         let error = parse("colour = 1").unwrap_err();
-        assert!(
-            error
-                .hint_text()
-                .unwrap()
-                .starts_with("its options are accel")
-        );
+        assert!(error.hint_text().unwrap().starts_with("its options are accel"));
     }
 }

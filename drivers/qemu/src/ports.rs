@@ -61,21 +61,16 @@ pub(crate) fn choose(
     had: Option<Ports>,
     siblings: &[Machine],
 ) -> Result<Ports> {
-    let mut taken: BTreeSet<u16> = siblings
-        .iter()
-        .flat_map(Machine::all_forwards)
-        .map(|f| f.host.port())
-        .collect();
+    let mut taken: BTreeSet<u16> =
+        siblings.iter().flat_map(Machine::all_forwards).map(|f| f.host.port()).collect();
     taken.extend(options.ssh_port);
     taken.extend(options.engine_port);
     let mut one = |what: &str, fixed: Option<u16>, had: Option<u16>| {
         let kept = had.filter(|port| !taken.contains(port) && free(*port));
         let port = match fixed.or(kept) {
             Some(port) => port,
-            None => pick(id.number(what), &range(), |port| {
-                !taken.contains(&port) && free(port)
-            })
-            .ok_or_else(|| Error::host("no port of 127.0.0.1 is free for the machine"))?,
+            None => pick(id.number(what), &range(), |port| !taken.contains(&port) && free(port))
+                .ok_or_else(|| Error::host("no port of 127.0.0.1 is free for the machine"))?,
         };
         taken.insert(port);
         Ok(port)
@@ -105,25 +100,19 @@ pub(crate) fn holder(port: u16) -> Option<String> {
         .map(|inode| format!("socket:[{inode}]"))
         .collect();
     let has_it = |folder: &Path| {
-        let open = fs::read_dir(folder.join("fd"))
-            .into_iter()
-            .flatten()
-            .flatten();
+        let open = fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
         open.filter_map(|fd| fs::read_link(fd.path()).ok())
             .any(|target| inodes.iter().any(|inode| Path::new(inode) == target))
     };
     if inodes.is_empty() {
         return None;
     }
-    process::pids()
-        .map(|pid| (pid, PathBuf::from(format!("/proc/{pid}"))))
-        .find_map(|(pid, path)| {
+    process::pids().map(|pid| (pid, PathBuf::from(format!("/proc/{pid}")))).find_map(
+        |(pid, path)| {
             let name = has_it(&path).then(|| fs::read_to_string(path.join("comm")));
-            Some(format!(
-                "{} (process {pid})",
-                name?.unwrap_or_default().trim()
-            ))
-        })
+            Some(format!("{} (process {pid})", name?.unwrap_or_default().trim()))
+        },
+    )
 }
 
 /// The inodes of the sockets that listen on a port, in the format of
@@ -133,9 +122,7 @@ fn listeners(table: &str, port: u16) -> Vec<String> {
     let inode = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let listens = fields.get(3) == Some(&"0A") && fields.get(1)?.ends_with(&ending);
-        listens
-            .then(|| fields.get(9).map(|inode| (*inode).to_owned()))
-            .flatten()
+        listens.then(|| fields.get(9).map(|inode| (*inode).to_owned())).flatten()
     };
     table.lines().filter_map(inode).collect()
 }
@@ -166,10 +153,7 @@ mod tests {
         let id = MachineId::new("lab", "host1");
         let plain = choose(&id, &Options::default(), None, &[]).unwrap();
         assert_ne!(plain.ssh, plain.engine);
-        let options = Options {
-            engine_port: Some(plain.ssh),
-            ..Options::default()
-        };
+        let options = Options { engine_port: Some(plain.ssh), ..Options::default() };
         let ports = choose(&id, &options, None, &[]).unwrap();
         assert_eq!(ports.engine, plain.ssh);
         assert_ne!(ports.ssh, plain.ssh);
@@ -184,10 +168,7 @@ mod tests {
         assert_ne!(ports.ssh, had.ssh);
         assert_eq!(ports.engine, had.engine);
         let name = holder(had.ssh).unwrap();
-        assert!(
-            name.ends_with(&format!("(process {})", std::process::id())),
-            "{name}"
-        );
+        assert!(name.ends_with(&format!("(process {})", std::process::id())), "{name}");
         drop(taken);
         assert_eq!(holder(had.ssh), None);
     }

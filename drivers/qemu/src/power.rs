@@ -75,13 +75,7 @@ pub(crate) async fn go_on(id: &MachineId, folder: &Folder, cx: &Cx) -> Result<()
             other => other,
         }
     };
-    until(
-        cx,
-        "QEMU's control socket",
-        "`fleet restart` the machine",
-        attempt,
-    )
-    .await
+    until(cx, "QEMU's control socket", "`fleet restart` the machine", attempt).await
 }
 
 async fn resume(folder: &Folder, cx: &Cx) -> Result<()> {
@@ -111,10 +105,7 @@ pub(crate) async fn spawn(
     cx: &Cx,
 ) -> Result<()> {
     let words = args::words(machine, start)?;
-    let cmd = Cmd::new(PROGRAM)
-        .args(words)
-        .cwd(folder.path())
-        .within(START);
+    let cmd = Cmd::new(PROGRAM).args(words).cwd(folder.path()).within(START);
     let hinted = |error: Error| match machine.accel {
         Accel::Kvm => error.hint("if KVM is at fault, set `qemu.accel = \"tcg\"`"),
         Accel::Tcg => error,
@@ -125,20 +116,15 @@ pub(crate) async fn spawn(
             let log = std::fs::read(folder.file(CONSOLE)).unwrap_or_default();
             let log = tail(&String::from_utf8_lossy(&log), 12);
             return Err(
-                Error::driver("the machine went off right after it was started").because(log),
+                Error::driver("the machine went off right after it was started").because(log)
             );
         }
         status(folder, cx).await
     };
-    until(
-        cx,
-        "QEMU's control socket",
-        "`fleet down` the machine and try again",
-        answers,
-    )
-    .await
-    .map(drop)
-    .map_err(hinted)
+    until(cx, "QEMU's control socket", "`fleet down` the machine and try again", answers)
+        .await
+        .map(drop)
+        .map_err(hinted)
 }
 
 /// Presses the power button until the process has ended.
@@ -206,8 +192,7 @@ async fn end(process: Process, id: &MachineId, folder: &Folder, cx: &Cx) -> Resu
     if process.is(id) {
         // The shell's own `kill`, since not every host has the program.
         let words = ["-c", "kill -KILL \"$1\"", "sh", &process.pid.to_string()];
-        cx.run(&Cmd::new("sh").args(words).any_status().within(KILL))
-            .await?;
+        cx.run(&Cmd::new("sh").args(words).any_status().within(KILL)).await?;
     }
     gone(process, id, KILL, cx).await
 }
@@ -232,12 +217,7 @@ mod tests {
         assert_eq!(meaning("running"), Power::Running);
         assert_eq!(meaning("paused"), Power::Paused);
         assert_eq!(meaning("shutdown"), Power::Stopped);
-        for broken in [
-            "io-error",
-            "internal-error",
-            "guest-panicked",
-            "what-is-this",
-        ] {
+        for broken in ["io-error", "internal-error", "guest-panicked", "what-is-this"] {
             assert!(matches!(meaning(broken), Power::Broken(_)), "{broken}");
         }
     }

@@ -78,11 +78,7 @@ async fn judged(cache: &Path, emulator: &Emulator, cx: &Cx) -> Result<Kvm> {
                 .create(cache)
                 .map_err(|e| Error::host("could not make the cache folder").because(e))?;
             let failure = trial(cache, cx).await?;
-            let verdict = Verdict {
-                boot,
-                qemu: emulator.version.clone(),
-                failure,
-            };
+            let verdict = Verdict { boot, qemu: emulator.version.clone(), failure };
             let text = serde_json::to_vec(&verdict).expect("plain data becomes JSON");
             write_atomically(&note, &text)?;
             verdict
@@ -142,35 +138,10 @@ async fn run(
         "file": { "driver": "file", "filename": disk },
     });
     let cmd = Cmd::new(PROGRAM)
-        .args([
-            "-nodefaults",
-            "-no-user-config",
-            "-display",
-            "none",
-            "-no-reboot",
-        ])
-        .args([
-            "-machine",
-            "pc",
-            "-accel",
-            accel.name(),
-            "-cpu",
-            cpu,
-            "-m",
-            "16",
-        ])
-        .args([
-            "-device",
-            "isa-debug-exit,iobase=0x501,iosize=1",
-            "-serial",
-            "stdio",
-        ])
-        .args([
-            "-blockdev",
-            &file.to_string(),
-            "-device",
-            "virtio-blk-pci,drive=disk",
-        ])
+        .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
+        .args(["-machine", "pc", "-accel", accel.name(), "-cpu", cpu, "-m", "16"])
+        .args(["-device", "isa-debug-exit,iobase=0x501,iosize=1", "-serial", "stdio"])
+        .args(["-blockdev", &file.to_string(), "-device", "virtio-blk-pci,drive=disk"])
         .any_status()
         .within(limit);
     match cx.run(&cmd).await {
@@ -210,20 +181,12 @@ mod tests {
             self.runs.fetch_add(1, Ordering::Relaxed);
             let kvm = cmd.arguments().iter().any(|word| word == "kvm");
             let status = if kvm { self.kvm } else { Some(PASSED) };
-            Box::pin(async move {
-                Ok(Output {
-                    status,
-                    ..Output::default()
-                })
-            })
+            Box::pin(async move { Ok(Output { status, ..Output::default() }) })
         }
     }
 
     fn host(kvm: Option<i32>) -> (Arc<Host>, Cx) {
-        let host = Arc::new(Host {
-            kvm,
-            runs: AtomicUsize::new(0),
-        });
+        let host = Arc::new(Host { kvm, runs: AtomicUsize::new(0) });
         let cx = Cx::new("/nowhere", Reporter::silent(), CancellationToken::new());
         (host.clone(), cx.with_runner(host))
     }
@@ -242,10 +205,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (host, cx) = host(Some(PASSED));
         for (version, runs) in [("7.2", 2), ("7.2", 2), ("8.0", 4)] {
-            let emulator = Emulator {
-                version: version.to_owned(),
-                sandbox: Sandbox::On,
-            };
+            let emulator = Emulator { version: version.to_owned(), sandbox: Sandbox::On };
             let judged = judged(dir.path(), &emulator, &cx).await.unwrap();
             assert_eq!(judged, Kvm::Works);
             assert_eq!(host.runs.load(Ordering::Relaxed), runs);
@@ -264,9 +224,7 @@ mod tests {
         let mut bytes = GUEST.to_vec();
         bytes.resize(DISK_SIZE, 0);
         fs::write(&disk, bytes).unwrap();
-        let failure = run(Accel::Tcg, "max", &disk, Duration::from_secs(60), &cx)
-            .await
-            .unwrap();
+        let failure = run(Accel::Tcg, "max", &disk, Duration::from_secs(60), &cx).await.unwrap();
         assert_eq!(failure, None);
     }
 }

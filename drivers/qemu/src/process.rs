@@ -45,21 +45,14 @@ impl Process {
         let Ok(file) = fs::canonicalize(file) else {
             return false;
         };
-        let open = fs::read_dir(format!("/proc/{}/fd", self.pid))
-            .into_iter()
-            .flatten()
-            .flatten();
-        open.filter_map(|entry| fs::read_link(entry.path()).ok())
-            .any(|target| target == file)
+        let open = fs::read_dir(format!("/proc/{}/fd", self.pid)).into_iter().flatten().flatten();
+        open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|target| target == file)
     }
 }
 
 /// The machines of `fleet` that run, whether their folders exist or not.
 pub(crate) fn running(fleet: &str) -> Vec<MachineId> {
-    pids()
-        .filter_map(|pid| marked(&words(pid)))
-        .filter(|id| id.fleet() == fleet)
-        .collect()
+    pids().filter_map(|pid| marked(&words(pid))).filter(|id| id.fleet() == fleet).collect()
 }
 
 /// The ids of all processes.
@@ -77,10 +70,7 @@ fn words(pid: u32) -> Vec<String> {
 }
 
 fn is_machine(words: &[String], uuid: &str) -> bool {
-    is_qemu(words)
-        && words
-            .windows(2)
-            .any(|pair| pair[0] == "-uuid" && pair[1] == uuid)
+    is_qemu(words) && words.windows(2).any(|pair| pair[0] == "-uuid" && pair[1] == uuid)
 }
 
 /// The machine whose mark is among the words, if its UUID is there too.
@@ -112,10 +102,7 @@ mod tests {
         let words = words_of(&id, "/usr/bin/qemu-system-x86_64");
         assert_eq!(marked(&words), Some(id.clone()));
         assert!(is_machine(&words, &id.uuid()));
-        assert!(!is_machine(
-            &words,
-            &MachineId::new("lab-1", "host2").uuid()
-        ));
+        assert!(!is_machine(&words, &MachineId::new("lab-1", "host2").uuid()));
     }
 
     #[test]
@@ -138,9 +125,7 @@ mod tests {
         let id = MachineId::new("lab-none", "host1");
         let folder = Folder::new(&id, &cx);
         folder.make().unwrap();
-        folder
-            .write(PID, std::process::id().to_string().as_bytes())
-            .unwrap();
+        folder.write(PID, std::process::id().to_string().as_bytes()).unwrap();
         assert_eq!(Process::of(&id, &folder), None);
     }
 
@@ -149,9 +134,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("seed.iso");
         let file = fs::File::create(&path).unwrap();
-        let this = Process {
-            pid: std::process::id(),
-        };
+        let this = Process { pid: std::process::id() };
         assert!(this.holds(&path));
         drop(file);
         assert!(!this.holds(&path));

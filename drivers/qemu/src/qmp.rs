@@ -53,10 +53,7 @@ impl<'a> Qmp<'a> {
     pub(crate) async fn connect(folder: &Path, cx: &'a Cx) -> Result<Self> {
         let open = async {
             let stream = connect_in(folder, QMP).await?;
-            let mut qmp = Self {
-                stream: BufReader::new(stream),
-                cx,
-            };
+            let mut qmp = Self { stream: BufReader::new(stream), cx };
             while qmp.read().await?.greeting.is_none() {}
             Ok(qmp)
         };
@@ -71,16 +68,9 @@ impl<'a> Qmp<'a> {
     /// `Driver` if QEMU refuses, `Busy` if it does not answer.
     pub(crate) async fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
         let cx = self.cx;
-        let line = format!(
-            "{}\n",
-            json!({ "execute": command, "arguments": arguments })
-        );
+        let line = format!("{}\n", json!({ "execute": command, "arguments": arguments }));
         let ask = async {
-            self.stream
-                .get_mut()
-                .write_all(line.as_bytes())
-                .await
-                .map_err(silent)?;
+            self.stream.get_mut().write_all(line.as_bytes()).await.map_err(silent)?;
             loop {
                 let message = self.read().await?;
                 if let Some(refusal) = message.error {
@@ -92,9 +82,7 @@ impl<'a> Qmp<'a> {
                 }
             }
         };
-        in_time(cx, ask)
-            .await
-            .map_err(|e| e.with("command", command))
+        in_time(cx, ask).await.map_err(|e| e.with("command", command))
     }
 
     async fn read(&mut self) -> Result<Message> {
@@ -170,10 +158,7 @@ mod tests {
                 "query-status" => json!({ "return": { "status": "running" } }),
                 _ => json!({ "error": { "class": "CommandNotFound", "desc": "no such thing" } }),
             };
-            say = format!(
-                "{}\r\n{answer}\r\n",
-                json!({ "event": "RESUME", "data": {} })
-            );
+            say = format!("{}\r\n{answer}\r\n", json!({ "event": "RESUME", "data": {} }));
         }
     }
 

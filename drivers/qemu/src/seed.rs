@@ -10,11 +10,7 @@ use crate::qmp::Qmp;
 
 /// Whether the machine still has its seed.
 pub(crate) fn of(folder: &Folder) -> Seed {
-    if folder.file(SEED).exists() {
-        Seed::Attached
-    } else {
-        Seed::Gone
-    }
+    if folder.file(SEED).exists() { Seed::Attached } else { Seed::Gone }
 }
 
 /// Writes the seed of a new machine.
@@ -51,9 +47,7 @@ async fn detach(folder: &Folder, cx: &Cx) -> Result<()> {
     let drives = qmp.execute("query-block", json!({})).await?;
     let drives = drives.as_array().cloned().unwrap_or_default();
     let is_seed = |path: &str| path == SEED_DRIVE || path.contains(&format!("/{SEED_DRIVE}/"));
-    let drive = drives
-        .iter()
-        .find(|drive| drive["qdev"].as_str().is_some_and(is_seed));
+    let drive = drives.iter().find(|drive| drive["qdev"].as_str().is_some_and(is_seed));
     if drive.is_some_and(|drive| drive["inserted"].is_object()) {
         // By force: the guest may have it mounted, and is not asked.
         let open = json!({ "id": SEED_DRIVE, "force": true });
@@ -61,17 +55,13 @@ async fn detach(folder: &Folder, cx: &Cx) -> Result<()> {
         let medium = json!({ "id": SEED_DRIVE });
         qmp.execute("blockdev-remove-medium", medium).await?;
     }
-    let nodes = qmp
-        .execute("query-named-block-nodes", json!({ "flat": true }))
-        .await?;
+    let nodes = qmp.execute("query-named-block-nodes", json!({ "flat": true })).await?;
     let nodes = nodes.as_array().cloned().unwrap_or_default();
     if nodes.iter().any(|node| node["node-name"] == SEED_NODE) {
-        qmp.execute("blockdev-del", json!({ "node-name": SEED_NODE }))
-            .await?;
+        qmp.execute("blockdev-del", json!({ "node-name": SEED_NODE })).await?;
     }
     if drive.is_some() {
-        qmp.execute("device_del", json!({ "id": SEED_DRIVE }))
-            .await?;
+        qmp.execute("device_del", json!({ "id": SEED_DRIVE })).await?;
     }
     Ok(())
 }

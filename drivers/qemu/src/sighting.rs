@@ -51,10 +51,7 @@ fn whole(machine: &Machine, folder: &Folder, process: Option<Process>, power: Po
         memory_mib: machine.memory_mib,
         image_sha256: machine.image.sha256.clone(),
         forwards: machine.forwards.clone(),
-        console: Some(Console {
-            socket: folder.file(SERIAL),
-            log: folder.file(CONSOLE),
-        }),
+        console: Some(Console { socket: folder.file(SERIAL), log: folder.file(CONSOLE) }),
         seeded: seed::of(folder) == Seed::Attached,
         details,
     }

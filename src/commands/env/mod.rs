@@ -48,22 +48,15 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
         None if global.json => Shell::Bash,
         None => detect(host)?,
     };
-    let proxy = if args.no_proxy {
-        Proxy::Bypass
-    } else {
-        Proxy::Leave
-    };
+    let proxy = if args.no_proxy { Proxy::Bypass } else { Proxy::Leave };
     let mut view = if args.unset {
         view::unset(proxy, host)
     } else {
         machine(&args, proxy, host, global).await?
     };
     if global.json {
-        let set: serde_json::Map<_, _> = view
-            .set
-            .into_iter()
-            .map(|v| (v.name, v.value.into()))
-            .collect();
+        let set: serde_json::Map<_, _> =
+            view.set.into_iter().map(|v| (v.name, v.value.into())).collect();
         print_json(host, &json!({ "set": set, "unset": view.unset }))?;
         return Ok(0);
     }
@@ -90,16 +83,13 @@ async fn machine(
         let config = session.dir().join("ssh").join("config");
         let mut view = view::ssh(&name);
         let users = host.home().map(|home| home.join(".ssh/config"));
-        let text = users
-            .and_then(|path| std::fs::read_to_string(path).ok())
-            .unwrap_or_default();
+        let text = users.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
         if let Some(line) = view::missing_include(&config, &text) {
             host.err(&format!(
                 "note: the Docker client runs your own `ssh`; let it know the fleet's machines by \
                  this first line in ~/.ssh/config:\n  {line}\n"
             ));
-            view.notes
-                .push(format!("~/.ssh/config needs as its first line: {line}"));
+            view.notes.push(format!("~/.ssh/config needs as its first line: {line}"));
         }
         return Ok(view);
     }
@@ -118,20 +108,14 @@ fn command(args: &Args, global: &Global) -> String {
         words.push(format!("--file {}", text::sh(&file.display().to_string())));
     }
     words.push("env".to_owned());
-    for (flag, given) in [
-        ("--unset", args.unset),
-        ("--no-proxy", args.no_proxy),
-        ("--ssh", args.ssh),
-    ] {
+    for (flag, given) in
+        [("--unset", args.unset), ("--no-proxy", args.no_proxy), ("--ssh", args.ssh)]
+    {
         if given {
             words.push(flag.to_owned());
         }
     }
-    if let Some(shell) = args
-        .shell
-        .as_ref()
-        .and_then(clap::ValueEnum::to_possible_value)
-    {
+    if let Some(shell) = args.shell.as_ref().and_then(clap::ValueEnum::to_possible_value) {
         words.push(format!("--shell {}", shell.get_name()));
     }
     words.extend(args.name.clone());

@@ -36,9 +36,7 @@ pub(super) fn remove(view: &mut EnvView, host: &Host, address: &str) {
 }
 
 fn entries(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',')
-        .map(str::trim)
-        .filter(|entry| !entry.is_empty())
+    list.split(',').map(str::trim).filter(|entry| !entry.is_empty())
 }
 
 /// The list with the address, unless it covers it already.
@@ -62,10 +60,7 @@ mod tests {
 
     #[test]
     fn an_address_is_added_once() {
-        assert_eq!(
-            with("10.0.0.10", "10.0.0.1").as_deref(),
-            Some("10.0.0.10,10.0.0.1")
-        );
+        assert_eq!(with("10.0.0.10", "10.0.0.1").as_deref(), Some("10.0.0.10,10.0.0.1"));
         assert_eq!(with("a, 10.0.0.1 ,b", "10.0.0.1"), None);
         assert_eq!(with("*", "10.0.0.1"), None);
         assert_eq!(with("", "10.0.0.1").as_deref(), Some("10.0.0.1"));
@@ -73,10 +68,7 @@ mod tests {
 
     #[test]
     fn only_the_address_is_removed() {
-        assert_eq!(
-            without("a,10.0.0.1,10.0.0.10", "10.0.0.1").as_deref(),
-            Some("a,10.0.0.10")
-        );
+        assert_eq!(without("a,10.0.0.1,10.0.0.10", "10.0.0.1").as_deref(), Some("a,10.0.0.10"));
         assert_eq!(without("a", "10.0.0.1"), None);
         assert_eq!(without("10.0.0.1", "10.0.0.1").as_deref(), Some(""));
     }
@@ -90,9 +82,6 @@ mod tests {
         assert_eq!(view.set[0].value, "x,127.0.0.1");
         let mut view = EnvView::default();
         remove(&mut view, &host, "127.0.0.1");
-        assert_eq!(
-            (view.set[0].name.as_str(), view.set[0].value.as_str()),
-            ("no_proxy", "y")
-        );
+        assert_eq!((view.set[0].name.as_str(), view.set[0].value.as_str()), ("no_proxy", "y"));
     }
 }

@@ -52,10 +52,7 @@ pub struct Variable {
 impl EnvView {
     /// Adds a variable to set.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.set.push(Variable {
-            name: name.to_owned(),
-            value: value.into(),
-        });
+        self.set.push(Variable { name: name.to_owned(), value: value.into() });
     }
 
     /// Adds a variable to unset.
@@ -109,10 +106,8 @@ pub fn detect(host: &Host) -> Result<Shell> {
         name if name.ends_with("sh") || name.starts_with("ksh") || name == "busybox" => {
             Ok(Shell::Bash)
         }
-        _ => Err(
-            Error::usage(format!("`{name}` is a shell that fleet does not know"))
-                .with("SHELL", path)
-                .hint("name one with `--shell`: bash, fish, powershell, cmd, tcsh or emacs"),
-        ),
+        _ => Err(Error::usage(format!("`{name}` is a shell that fleet does not know"))
+            .with("SHELL", path)
+            .hint("name one with `--shell`: bash, fish, powershell, cmd, tcsh or emacs")),
     }
 }

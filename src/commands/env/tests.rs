@@ -22,8 +22,7 @@ fn view_of(value: &str) -> EnvView {
     view.set("DOCKER_CERT_PATH", value);
     view.set("FLEET_MACHINE", "host1");
     view.unset("DOCKER_CONTEXT");
-    view.notes
-        .push("A note with `id` and $(id) and 'quotes'.".to_owned());
+    view.notes.push("A note with `id` and $(id) and 'quotes'.".to_owned());
     view.command = "fleet env host1".to_owned();
     view
 }
@@ -52,11 +51,7 @@ fn sh_takes_it_with_and_without_quotes() {
         let Ok(shell) = which::which(name) else {
             continue;
         };
-        let args: &[&str] = if name == "busybox" {
-            &["sh", "-c"]
-        } else {
-            &["-c"]
-        };
+        let args: &[&str] = if name == "busybox" { &["sh", "-c"] } else { &["-c"] };
         for value in NASTY {
             let dir = tempfile::tempdir().unwrap();
             let file = dir.path().join("env");
@@ -148,23 +143,14 @@ fn the_shell_is_found_by_its_name() {
 }
 
 fn pairs(view: &EnvView) -> Vec<(&str, &str)> {
-    view.set
-        .iter()
-        .map(|v| (v.name.as_str(), v.value.as_str()))
-        .collect()
+    view.set.iter().map(|v| (v.name.as_str(), v.value.as_str())).collect()
 }
 
 #[test]
 fn the_variables_are_those_that_clients_know() {
     let host = Host::captured("/", &[("no_proxy", "localhost")]);
     let engine = "127.0.0.1:40123".parse().unwrap();
-    let view = view::tls(
-        "host1",
-        engine,
-        Path::new("/f/.fleet/certs"),
-        Proxy::Bypass,
-        &host,
-    );
+    let view = view::tls("host1", engine, Path::new("/f/.fleet/certs"), Proxy::Bypass, &host);
     assert_eq!(
         pairs(&view),
         [
@@ -183,10 +169,7 @@ fn the_variables_are_those_that_clients_know() {
 
 #[test]
 fn unset_takes_back_what_was_set_and_no_more() {
-    let set = [
-        ("DOCKER_HOST", "tcp://127.0.0.1:1"),
-        ("NO_PROXY", "a,127.0.0.1,b"),
-    ];
+    let set = [("DOCKER_HOST", "tcp://127.0.0.1:1"), ("NO_PROXY", "a,127.0.0.1,b")];
     let host = Host::captured("/", &set);
     let view = view::unset(Proxy::Bypass, &host);
     assert_eq!(pairs(&view), [("NO_PROXY", "a,b")]);
@@ -223,9 +206,6 @@ async fn unset_needs_no_fleet() {
     let code = crate::cli::main(host.clone(), ["fleet", "env", "-u"].map(Into::into)).await;
     let (out, err) = host.printed();
     assert_eq!((code, err.as_str()), (0, ""));
-    assert!(
-        out.starts_with("set -e DOCKER_TLS_VERIFY;\nset -e DOCKER_HOST;\n"),
-        "{out}"
-    );
+    assert!(out.starts_with("set -e DOCKER_TLS_VERIFY;\nset -e DOCKER_HOST;\n"), "{out}");
     assert!(out.ends_with("# fleet env --unset | source\n"), "{out}");
 }

@@ -29,10 +29,7 @@ fn in_state(swarm: Value, reply: Reply) -> impl Fn(&Request) -> Reply + Send + S
 }
 
 fn active(managers: &[&str], control: bool) -> Value {
-    let peers: Vec<Value> = managers
-        .iter()
-        .map(|addr| json!({ "Addr": addr }))
-        .collect();
+    let peers: Vec<Value> = managers.iter().map(|addr| json!({ "Addr": addr })).collect();
     json!({ "LocalNodeState": "active", "ControlAvailable": control, "RemoteManagers": peers })
 }
 
@@ -52,24 +49,15 @@ fn swarm(pools: &[&str]) -> Swarm {
 async fn a_swarm_is_made_as_asked() {
     let (_dir, pki) = pki();
     let (fake, engine) = engine(&pki, "127.0.0.1", always("\"nodeid\"")).await;
-    engine
-        .swarm_init(ME, &swarm(&["10.20.0.0/16"]), &cx())
-        .await
-        .unwrap();
+    engine.swarm_init(ME, &swarm(&["10.20.0.0/16"]), &cx()).await.unwrap();
     engine.swarm_init(ME, &swarm(&[]), &cx()).await.unwrap();
-    let bodies: Vec<Value> = fake
-        .requests()
-        .iter()
-        .map(|r| serde_json::from_str(&r.body).unwrap())
-        .collect();
+    let bodies: Vec<Value> =
+        fake.requests().iter().map(|r| serde_json::from_str(&r.body).unwrap()).collect();
     assert_eq!(bodies[0]["AdvertiseAddr"], "10.77.0.12:2377");
     assert_eq!(bodies[0]["ListenAddr"], "0.0.0.0:2377");
     assert_eq!(bodies[0]["DefaultAddrPool"], json!(["10.20.0.0/16"]));
     assert_eq!(bodies[0]["SubnetSize"], 26);
-    assert_eq!(
-        bodies[0]["Spec"]["Orchestration"]["TaskHistoryRetentionLimit"],
-        3
-    );
+    assert_eq!(bodies[0]["Spec"]["Orchestration"]["TaskHistoryRetentionLimit"], 3);
     assert_eq!(bodies[1].get("DefaultAddrPool"), None);
     assert_eq!(bodies[1].get("SubnetSize"), None);
 }
@@ -107,10 +95,7 @@ async fn joining_that_goes_on_or_finds_nobody_passes() {
     for state in [json!({ "LocalNodeState": "pending" }), inactive()] {
         let reply = (503, says("Timeout was reached before node joined."));
         let (_fake, engine) = engine(&pki, "127.0.0.1", in_state(state, reply)).await;
-        let error = engine
-            .join(ME, &[MANAGER], &token, &cx())
-            .await
-            .unwrap_err();
+        let error = engine.join(ME, &[MANAGER], &token, &cx()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy);
     }
 }
@@ -123,15 +108,8 @@ async fn no_error_holds_a_token() {
         let state = json!({ "LocalNodeState": "error", "Error": format!("token {TOKEN}") });
         let (_fake, engine) = engine(&pki, "127.0.0.1", in_state(state, reply)).await;
         let token = Secret::new(TOKEN.to_owned());
-        let error = engine
-            .join(ME, &[MANAGER], &token, &cx())
-            .await
-            .unwrap_err();
-        let all = format!(
-            "{error:?} {error} {:?} {:?}",
-            error.context(),
-            error.causes()
-        );
+        let error = engine.join(ME, &[MANAGER], &token, &cx()).await.unwrap_err();
+        let all = format!("{error:?} {error} {:?} {:?}", error.context(), error.causes());
         assert!(!all.contains("SWMTKN"), "{all}");
     }
 }
@@ -142,20 +120,11 @@ async fn tokens_come_from_a_manager() {
     let body = json!({ "JoinTokens": { "Worker": "w", "Manager": "m" } }).to_string();
     let (_fake, good) = engine(&pki, "127.0.0.1", always(&body)).await;
     let tokens = good.tokens(&cx()).await.unwrap();
-    assert_eq!(
-        (
-            tokens.manager.expose().as_str(),
-            tokens.worker.expose().as_str()
-        ),
-        ("m", "w")
-    );
+    assert_eq!((tokens.manager.expose().as_str(), tokens.worker.expose().as_str()), ("m", "w"));
 
     let reply = (503, says("This node is not a swarm manager."));
     let (_fake, worker) = engine(&pki, "127.0.0.1", in_state(active(&[], false), reply)).await;
-    assert_eq!(
-        worker.tokens(&cx()).await.unwrap_err().kind(),
-        ErrorKind::Conflict
-    );
+    assert_eq!(worker.tokens(&cx()).await.unwrap_err().kind(), ErrorKind::Conflict);
 
     let reply = (500, says("rpc error: The swarm does not have a leader."));
     let (_fake, lone) = engine(&pki, "127.0.0.1", in_state(active(&[], true), reply)).await;
@@ -170,15 +139,9 @@ async fn leaving_twice_is_leaving() {
     gone.leave(Force::Yes, &cx()).await.unwrap();
     assert_eq!(fake.requests()[0].query, "force=true");
 
-    let reply = (
-        503,
-        says("You are attempting to leave the swarm on a manager."),
-    );
+    let reply = (503, says("You are attempting to leave the swarm on a manager."));
     let (_fake, manager) = engine(&pki, "127.0.0.1", in_state(active(&[], true), reply)).await;
-    assert_eq!(
-        manager.leave(Force::No, &cx()).await.unwrap_err().kind(),
-        ErrorKind::Conflict
-    );
+    assert_eq!(manager.leave(Force::No, &cx()).await.unwrap_err().kind(), ErrorKind::Conflict);
 }
 
 /// A node whose updates fail `failures` times because another one came first.
@@ -190,15 +153,11 @@ fn contended(failures: usize) -> impl Fn(&Request) -> Reply + Send + Sync + 'sta
             let version = 7 + updates.load(Ordering::SeqCst);
             let spec =
                 json!({ "Role": "worker", "Availability": "active", "Labels": { "a": "1" } });
-            (
-                200,
-                json!({ "ID": "n1", "Version": { "Index": version }, "Spec": spec }).to_string(),
-            )
+            (200, json!({ "ID": "n1", "Version": { "Index": version }, "Spec": spec }).to_string())
         }
-        "POST /nodes/n1/update" if updates.fetch_add(1, Ordering::SeqCst) < failures => (
-            500,
-            says("rpc error: code = Unknown desc = update out of sequence"),
-        ),
+        "POST /nodes/n1/update" if updates.fetch_add(1, Ordering::SeqCst) < failures => {
+            (500, says("rpc error: code = Unknown desc = update out of sequence"))
+        }
         "POST /nodes/n1/update" => (200, String::new()),
         _ => (404, says("no such node")),
     }
@@ -209,15 +168,9 @@ async fn an_update_that_was_overtaken_is_tried_again() {
     let (_dir, pki) = pki();
     let (fake, engine) = engine(&pki, "127.0.0.1", contended(2)).await;
     let labels = BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]);
-    engine
-        .update_node("n1", Role::Manager, Availability::Drain, &labels, &cx())
-        .await
-        .unwrap();
-    let updates: Vec<_> = fake
-        .requests()
-        .into_iter()
-        .filter(|r| r.line.ends_with("/update"))
-        .collect();
+    engine.update_node("n1", Role::Manager, Availability::Drain, &labels, &cx()).await.unwrap();
+    let updates: Vec<_> =
+        fake.requests().into_iter().filter(|r| r.line.ends_with("/update")).collect();
     let versions: Vec<_> = updates.iter().map(|r| r.query.as_str()).collect();
     assert_eq!(versions, ["version=7", "version=8", "version=9"]);
     let body: Value = serde_json::from_str(&updates[2].body).unwrap();
@@ -232,10 +185,7 @@ async fn nothing_is_updated_that_is_so_already() {
     let (_dir, pki) = pki();
     let (fake, engine) = engine(&pki, "127.0.0.1", contended(0)).await;
     let labels = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
-    engine
-        .update_node("n1", Role::Worker, Availability::Active, &labels, &cx())
-        .await
-        .unwrap();
+    engine.update_node("n1", Role::Worker, Availability::Active, &labels, &cx()).await.unwrap();
     assert_eq!(fake.lines(), ["GET /nodes/n1"]);
     let error = engine
         .update_node("n2", Role::Worker, Availability::Active, &labels, &cx())
@@ -249,13 +199,7 @@ async fn a_node_is_removed_once_it_is_down() {
     let (_dir, pki) = pki();
     let reply = (400, says("node n1 is not down and can't be removed"));
     let (_fake, up) = engine(&pki, "127.0.0.1", in_state(active(&[], true), reply)).await;
-    assert_eq!(
-        up.remove_node("n1", Force::No, &cx())
-            .await
-            .unwrap_err()
-            .kind(),
-        ErrorKind::Busy
-    );
+    assert_eq!(up.remove_node("n1", Force::No, &cx()).await.unwrap_err().kind(), ErrorKind::Busy);
     let reply = (404, says("node n1 not found"));
     let (_fake, gone) = engine(&pki, "127.0.0.1", in_state(active(&[], true), reply)).await;
     gone.remove_node("n1", Force::No, &cx()).await.unwrap();
@@ -268,8 +212,5 @@ async fn running_tasks_are_counted() {
         .map(|state| json!({ "ID": state, "NodeID": "n1", "Status": { "State": state } }));
     let (fake, engine) = engine(&pki, "127.0.0.1", always(&json!(tasks).to_string())).await;
     assert_eq!(engine.tasks_on("n1", &cx()).await.unwrap(), 2);
-    assert_eq!(
-        fake.requests()[0].query,
-        "filters=%7B%22node%22%3A%5B%22n1%22%5D%7D"
-    );
+    assert_eq!(fake.requests()[0].query, "filters=%7B%22node%22%3A%5B%22n1%22%5D%7D");
 }

@@ -3,10 +3,7 @@
 use super::*;
 
 fn answer(text: &str) -> Result<GuestFacts> {
-    parse(&GuestOutput {
-        stdout: text.as_bytes().to_vec(),
-        ..GuestOutput::default()
-    })
+    parse(&GuestOutput { stdout: text.as_bytes().to_vec(), ..GuestOutput::default() })
 }
 
 const FULL: &str = "fleet-facts 1\n1\nos 34\nID=debian\nVERSION_ID=\"12\"\nNAME=\"x\"\nkernel 5\n6.1.0\n\
@@ -18,20 +15,14 @@ const FULL: &str = "fleet-facts 1\n1\nos 34\nID=debian\nVERSION_ID=\"12\"\nNAME=
 fn the_whole_answer_is_read() {
     let facts = answer(FULL).unwrap();
     assert_eq!(facts.os.id, "debian");
-    assert_eq!(
-        (facts.kernel.as_str(), facts.arch.as_str()),
-        ("6.1.0", "x86_64")
-    );
+    assert_eq!((facts.kernel.as_str(), facts.arch.as_str()), ("6.1.0", "x86_64"));
     assert_eq!(facts.engine.as_deref(), Some("20.10.24+dfsg1"));
     assert_eq!(facts.disk.dockerd.as_deref(), Some("/usr/sbin/dockerd"));
     assert_eq!(facts.disk.daemon.as_deref(), Some("{\n}"));
     assert_eq!(facts.settings().as_deref(), Some("ab"));
     let unit = facts.unit.unwrap();
     assert!(unit.loaded);
-    assert_eq!(
-        (unit.active.as_str(), unit.enabled.as_str()),
-        ("active", "enabled")
-    );
+    assert_eq!((unit.active.as_str(), unit.enabled.as_str()), ("active", "enabled"));
     assert_eq!(facts.first_boot, FirstBootState::Done);
 }
 
@@ -67,20 +58,14 @@ fn the_script_and_the_reader_agree() {
             .output()
             .unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-        let facts = parse(&GuestOutput {
-            stdout: output.stdout,
-            ..GuestOutput::default()
-        })
-        .unwrap();
+        let facts =
+            parse(&GuestOutput { stdout: output.stdout, ..GuestOutput::default() }).unwrap();
         assert!(!facts.kernel.is_empty() && !facts.arch.is_empty());
     }
 }
 
 #[test]
 fn versions_are_read() {
-    assert_eq!(
-        engine_version("Docker version 28.5.2, build abc").as_deref(),
-        Some("28.5.2")
-    );
+    assert_eq!(engine_version("Docker version 28.5.2, build abc").as_deref(), Some("28.5.2"));
     assert_eq!(engine_version(""), None);
 }

@@ -39,12 +39,7 @@ fn ask(
     os: &str,
     found: Option<&str>,
 ) -> Result<Option<Script>> {
-    super::install(
-        &engine(install, version),
-        Some("echo mine"),
-        &guest(os, found),
-        "fleet",
-    )
+    super::install(&engine(install, version), Some("echo mine"), &guest(os, found), "fleet")
 }
 
 fn text(script: Result<Option<Script>>) -> String {
@@ -53,12 +48,7 @@ fn text(script: Result<Option<Script>>) -> String {
 
 #[test]
 fn an_engine_that_fits_is_kept() {
-    for install in [
-        Install::Auto,
-        Install::Distro,
-        Install::GetDocker,
-        Install::None,
-    ] {
+    for install in [Install::Auto, Install::Distro, Install::GetDocker, Install::None] {
         for version in [None, Some("20.10"), Some("20.10.24")] {
             let script = ask(install.clone(), version, "plan9", Some("20.10.24+dfsg1"));
             assert!(script.unwrap().is_none(), "{install:?} {version:?}");
@@ -70,16 +60,8 @@ fn an_engine_that_fits_is_kept() {
 #[test]
 fn the_package_of_debian_is_installed() {
     let script = text(ask(Install::Auto, None, "ubuntu", None));
-    assert!(
-        script.contains("package=docker.io\nwanted=''\nuser=fleet\n"),
-        "{script}"
-    );
-    let script = text(ask(
-        Install::Distro,
-        Some("20.10"),
-        "debian",
-        Some("28.1.0"),
-    ));
+    assert!(script.contains("package=docker.io\nwanted=''\nuser=fleet\n"), "{script}");
+    let script = text(ask(Install::Distro, Some("20.10"), "debian", Some("28.1.0")));
     assert!(script.contains("\nwanted=20.10\n"));
 }
 
@@ -89,11 +71,7 @@ fn other_systems_and_other_versions_get_a_way_out() {
         let error = ask(Install::Auto, None, os, None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Guest);
     }
-    for install in [
-        Install::GetDocker,
-        Install::None,
-        Install::Script(PathBuf::from("/x")),
-    ] {
+    for install in [Install::GetDocker, Install::None, Install::Script(PathBuf::from("/x"))] {
         let error = ask(install, Some("28"), "debian", Some("20.10.24")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict);
     }
@@ -101,15 +79,7 @@ fn other_systems_and_other_versions_get_a_way_out() {
 
 #[test]
 fn the_users_script_is_run_as_it_is() {
-    assert_eq!(
-        text(ask(
-            Install::Script(PathBuf::from("/x")),
-            None,
-            "arch",
-            None
-        )),
-        "echo mine"
-    );
+    assert_eq!(text(ask(Install::Script(PathBuf::from("/x")), None, "arch", None)), "echo mine");
 }
 
 #[test]
@@ -124,22 +94,9 @@ fn versions_match_by_their_parts() {
 #[test]
 fn an_offline_machine_is_told_so() {
     let error = || Error::guest("could not install the engine");
-    assert!(
-        explain(error(), false)
-            .hint_text()
-            .unwrap()
-            .contains("internet = true")
-    );
-    assert!(
-        explain(error(), true)
-            .hint_text()
-            .unwrap()
-            .contains("mirror")
-    );
-    assert_eq!(
-        explain(Error::interrupted(), false).kind(),
-        ErrorKind::Interrupted
-    );
+    assert!(explain(error(), false).hint_text().unwrap().contains("internet = true"));
+    assert!(explain(error(), true).hint_text().unwrap().contains("mirror"));
+    assert_eq!(explain(Error::interrupted(), false).kind(), ErrorKind::Interrupted);
 }
 
 /// Runs the script of apt with stand-ins for the programs it calls.
@@ -158,29 +115,13 @@ fn run_apt(version: &str, madison: &str) -> (Option<i32>, String, String) {
         program(name, &note);
     }
     program("apt-cache", &format!("cat <<'END'\n{madison}\nEND"));
-    let script = text(ask(
-        Install::Distro,
-        Some(version).filter(|v| !v.is_empty()),
-        "debian",
-        None,
-    ));
-    let path = format!(
-        "{}:{}",
-        dir.path().display(),
-        std::env::var("PATH").unwrap()
-    );
-    let output = std::process::Command::new("sh")
-        .arg("-c")
-        .arg(script)
-        .env("PATH", path)
-        .output()
-        .unwrap();
+    let script =
+        text(ask(Install::Distro, Some(version).filter(|v| !v.is_empty()), "debian", None));
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
+    let output =
+        std::process::Command::new("sh").arg("-c").arg(script).env("PATH", path).output().unwrap();
     let log = std::fs::read_to_string(log).unwrap_or_default();
-    (
-        output.status.code(),
-        log,
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
+    (output.status.code(), log, String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 #[cfg(unix)]
@@ -201,10 +142,7 @@ fn a_pinned_version_is_looked_up() {
         let (status, log, stderr) = run_apt(wanted, MADISON);
         assert_eq!((status, stderr.as_str()), (Some(0), ""), "{wanted}");
         let install = log.lines().find(|line| line.contains(" install ")).unwrap();
-        assert!(
-            install.contains(&format!(" docker.io{found}apparmor ")),
-            "{install}"
-        );
+        assert!(install.contains(&format!(" docker.io{found}apparmor ")), "{install}");
         assert!(install.contains("-o DPkg::Lock::Timeout=300"));
         assert!(log.contains("systemctl enable docker.service\nusermod -aG docker fleet\n"));
     }
@@ -231,19 +169,12 @@ impl Guest for Recorder {
         self.0.lock().unwrap().push(script.purpose.to_owned());
         let fails = script.purpose.starts_with("restart");
         Box::pin(async move {
-            if fails {
-                Err(Error::guest("failed"))
-            } else {
-                Ok(GuestOutput::default())
-            }
+            if fails { Err(Error::guest("failed")) } else { Ok(GuestOutput::default()) }
         })
     }
 
     fn put<'a>(&'a self, files: &'a [GuestFile], _: &'a Cx) -> Answer<'a, ()> {
-        self.0
-            .lock()
-            .unwrap()
-            .extend(files.iter().map(|file| file.path.clone()));
+        self.0.lock().unwrap().extend(files.iter().map(|file| file.path.clone()));
         Box::pin(async { Ok(()) })
     }
 }
@@ -264,28 +195,12 @@ async fn configuring_makes_room_writes_and_restarts() {
     let guest = Recorder::default();
     let cx = Cx::new("/nowhere", Reporter::silent(), CancellationToken::new());
     let facts = GuestFacts::default();
-    let error = configure(&guest, &settings, &cert, &facts, &cx)
-        .await
-        .unwrap_err();
-    assert!(
-        error
-            .hint_text()
-            .unwrap()
-            .contains("daemon.json.before-fleet")
-    );
+    let error = configure(&guest, &settings, &cert, &facts, &cx).await.unwrap_err();
+    assert!(error.hint_text().unwrap().contains("daemon.json.before-fleet"));
     let did = guest.0.lock().unwrap().clone();
-    assert_eq!(
-        did.first().map(String::as_str),
-        Some("make room for the engine's settings")
-    );
-    assert_eq!(
-        did.last().map(String::as_str),
-        Some("restart the engine with its new settings")
-    );
-    for path in [
-        super::super::settings::DAEMON_JSON,
-        super::super::settings::DROP_IN,
-    ] {
+    assert_eq!(did.first().map(String::as_str), Some("make room for the engine's settings"));
+    assert_eq!(did.last().map(String::as_str), Some("restart the engine with its new settings"));
+    for path in [super::super::settings::DAEMON_JSON, super::super::settings::DROP_IN] {
         assert!(did.iter().any(|done| done == path), "{path}");
     }
 }

@@ -24,10 +24,7 @@ fn a_new_pair_is_kept_private_and_found_again() {
     let made = KeyPair::load_or_create(&path).unwrap();
     assert_eq!(mode(&path), 0o600);
     assert_eq!(mode(path.parent().unwrap()), 0o700);
-    assert_eq!(
-        fs::read_to_string(public_path(&path)).unwrap(),
-        format!("{}\n", made.public)
-    );
+    assert_eq!(fs::read_to_string(public_path(&path)).unwrap(), format!("{}\n", made.public));
     assert!(made.public.starts_with("ssh-ed25519 ") && made.public.ends_with(" fleet"));
 
     let found = KeyPair::load_or_create(&path).unwrap();
@@ -66,10 +63,7 @@ fn a_damaged_key_is_never_replaced() {
 fn a_lost_key_is_not_made_up() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("id_ed25519");
-    assert_eq!(
-        KeyPair::load(&path).unwrap_err().kind(),
-        fleet_driver::ErrorKind::NotFound
-    );
+    assert_eq!(KeyPair::load(&path).unwrap_err().kind(), fleet_driver::ErrorKind::NotFound);
     assert!(!path.exists());
     let made = KeyPair::load_or_create(&path).unwrap();
     assert_eq!(KeyPair::load(&path).unwrap().public, made.public);
@@ -78,11 +72,7 @@ fn a_lost_key_is_not_made_up() {
 #[test]
 fn secrets_do_not_show() {
     let pair = KeyPair::generate("x").unwrap();
-    assert!(
-        pair.private
-            .expose()
-            .starts_with("-----BEGIN OPENSSH PRIVATE KEY-----\n")
-    );
+    assert!(pair.private.expose().starts_with("-----BEGIN OPENSSH PRIVATE KEY-----\n"));
     assert!(!format!("{pair:?}").contains("PRIVATE"));
 }
 
@@ -93,11 +83,7 @@ fn fingerprints_are_those_of_ssh_keygen() {
     let pair = KeyPair::load_or_create(&path).unwrap();
     let ours = pair.fingerprint().unwrap();
     assert!(ours.starts_with("SHA256:"), "{ours}");
-    let Ok(theirs) = std::process::Command::new("ssh-keygen")
-        .arg("-lf")
-        .arg(&path)
-        .output()
-    else {
+    let Ok(theirs) = std::process::Command::new("ssh-keygen").arg("-lf").arg(&path).output() else {
         return; // OpenSSH is not installed.
     };
     let theirs = String::from_utf8_lossy(&theirs.stdout).into_owned();
@@ -112,18 +98,9 @@ fn nothing_that_is_not_a_key_has_a_fingerprint() {
 
 /// What `ssh -G` makes of the configuration for one host.
 fn openssh(config: &Path, host: &str) -> Option<String> {
-    let out = std::process::Command::new("ssh")
-        .arg("-G")
-        .arg("-F")
-        .arg(config)
-        .arg(host)
-        .output();
+    let out = std::process::Command::new("ssh").arg("-G").arg("-F").arg(config).arg(host).output();
     let out = out.ok()?;
-    assert!(
-        out.status.success(),
-        "{}",
-        String::from_utf8_lossy(&out.stderr)
-    );
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     Some(String::from_utf8(out.stdout).unwrap())
 }
 
@@ -135,11 +112,7 @@ fn openssh_reads_the_configuration() {
     let known = fs::read_to_string(ssh.join("known_hosts")).unwrap();
     let lines: Vec<&str> = known.lines().collect();
     assert_eq!(lines.len(), 2);
-    assert!(
-        lines[1].starts_with("worker-1 ssh-ed25519 AAAA"),
-        "{}",
-        lines[1]
-    );
+    assert!(lines[1].starts_with("worker-1 ssh-ed25519 AAAA"), "{}", lines[1]);
     assert_eq!(lines[1].split(' ').count(), 3, "the comment is left out");
     assert_eq!(mode(&ssh.join("config")), 0o600);
 
@@ -156,17 +129,11 @@ fn openssh_reads_the_configuration() {
         "stricthostkeychecking true",
         &format!("userknownhostsfile {folder}/known_hosts"),
     ] {
-        assert!(
-            seen.lines().any(|line| line == wanted),
-            "`{wanted}` is missing in:\n{seen}"
-        );
+        assert!(seen.lines().any(|line| line == wanted), "`{wanted}` is missing in:\n{seen}");
     }
     // `ssh -G` shows this one before it replaces `%%`.
     let key = format!("identityfile {}/id_ed25519", folder.replace('%', "%%"));
-    assert!(
-        seen.lines().any(|line| line == key),
-        "`{key}` is missing in:\n{seen}"
-    );
+    assert!(seen.lines().any(|line| line == key), "`{key}` is missing in:\n{seen}");
 }
 
 #[test]

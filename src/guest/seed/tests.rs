@@ -5,10 +5,7 @@ use super::*;
 fn made(user: &str, content: &str) -> Vec<(String, String)> {
     let private =
         Secret::new("-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END-----\n".to_owned());
-    let lab = LabNic {
-        address: Ipv4Addr::new(10, 77, 0, 11),
-        prefix: 24,
-    };
+    let lab = LabNic { address: Ipv4Addr::new(10, 77, 0, 11), prefix: 24 };
     let hosts = [
         (Ipv4Addr::new(10, 77, 0, 11), "host1".to_owned()),
         (Ipv4Addr::new(10, 77, 0, 12), "worker-1".to_owned()),
@@ -18,10 +15,7 @@ fn made(user: &str, content: &str) -> Vec<(String, String)> {
         hostname: "host1",
         user,
         authorized_key: "ssh-ed25519 AAAA me\n",
-        host_key: HostKey {
-            public: "ssh-ed25519 BBBB host1\n",
-            private: &private,
-        },
+        host_key: HostKey { public: "ssh-ed25519 BBBB host1\n", private: &private },
         outside_mac: "52:54:00:AB:CD:01".to_owned(),
         lab_mac: "52:54:00:AB:CD:02".to_owned(),
         lab: &lab,
@@ -68,43 +62,23 @@ fn yaml_reads_what_was_meant() {
     if String::from_utf8_lossy(&output.stderr).contains("No module named 'yaml'") {
         return;
     }
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let all: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let (user, meta, network) = (&all[0], &all[1], &all[2]);
     assert_eq!(user["users"][0]["name"], "fl:eet # ");
-    assert_eq!(
-        user["users"][0]["ssh_authorized_keys"][0],
-        "ssh-ed25519 AAAA me"
-    );
+    assert_eq!(user["users"][0]["ssh_authorized_keys"][0], "ssh-ed25519 AAAA me");
     assert_eq!(user["ssh_keys"]["ed25519_public"], "ssh-ed25519 BBBB host1");
-    assert!(
-        user["ssh_keys"]["ed25519_private"]
-            .as_str()
-            .unwrap()
-            .ends_with("-----END-----\n")
-    );
+    assert!(user["ssh_keys"]["ed25519_private"].as_str().unwrap().ends_with("-----END-----\n"));
     assert_eq!(user["bootcmd"][0], "echo \"early: #1\"\n");
     let hosts = user["write_files"][0]["content"].as_str().unwrap();
     assert!(hosts.ends_with("10.77.0.11\thost1\n10.77.0.12\tworker-1\n"));
     assert_eq!(user["write_files"][1]["content"], content);
     assert_eq!(user["write_files"][1]["permissions"], "0600");
-    assert!(
-        user["runcmd"][0]
-            .as_str()
-            .unwrap()
-            .contains("cloud-init.disabled")
-    );
+    assert!(user["runcmd"][0].as_str().unwrap().contains("cloud-init.disabled"));
     assert_eq!(meta["instance-id"], "0f9a-1");
     assert_eq!(network["version"], 2);
     assert_eq!(network["ethernets"]["lab"]["addresses"][0], "10.77.0.11/24");
-    assert_eq!(
-        network["ethernets"]["lab"]["match"]["macaddress"],
-        "52:54:00:ab:cd:02"
-    );
+    assert_eq!(network["ethernets"]["lab"]["match"]["macaddress"], "52:54:00:ab:cd:02");
     assert_eq!(network["ethernets"]["outside"]["dhcp4"], true);
 }
 
@@ -113,10 +87,7 @@ fn secrets_do_not_show() {
     let files = made("fleet", "-----BEGIN PRIVATE KEY-----");
     assert!(files[0].1.contains("BEGIN PRIVATE KEY"));
     let scrub = scrub();
-    assert!(
-        !format!("{scrub:?}").contains("cloud-init"),
-        "scripts may hold secrets"
-    );
+    assert!(!format!("{scrub:?}").contains("cloud-init"), "scripts may hold secrets");
 }
 
 /// The scrub, in a folder that stands for the guest's root.
@@ -126,12 +97,7 @@ fn scrubbing_leaves_no_secret() {
     let root = tempfile::tempdir().unwrap();
     let at = |path: &str| root.path().join(path);
     let instance = "var/lib/cloud/instances/i-1";
-    for dir in [
-        instance,
-        "run/cloud-init",
-        "etc/cloud",
-        "var/lib/cloud/seed/nocloud",
-    ] {
+    for dir in [instance, "run/cloud-init", "etc/cloud", "var/lib/cloud/seed/nocloud"] {
         std::fs::create_dir_all(at(dir)).unwrap();
     }
     let copies = [
@@ -152,24 +118,13 @@ fn scrubbing_leaves_no_secret() {
         let there = format!(" {}{top}", root.path().display());
         script = script.replace(&format!(" {top}"), &there);
     }
-    let output = std::process::Command::new("sh")
-        .arg("-c")
-        .arg(&script)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = std::process::Command::new("sh").arg("-c").arg(&script).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for copy in &copies {
         let left = std::fs::read_to_string(at(copy)).unwrap_or_default();
         assert!(!left.contains("PRIVATE KEY"), "{copy}");
     }
     assert!(at("etc/cloud/cloud-init.disabled").exists());
-    assert!(
-        at("run/cloud-init/result.json").exists(),
-        "`cloud-init status` reads it"
-    );
+    assert!(at("run/cloud-init/result.json").exists(), "`cloud-init status` reads it");
     assert!(!at(&format!("{instance}/obj.pkl")).exists());
 }

@@ -30,10 +30,7 @@ fn spec() -> Spec {
             log_driver: Some("json-file".to_owned()),
             log_opts: BTreeMap::from([("max-size".to_owned(), "10m".to_owned())]),
             storage_driver: Some("overlay2".to_owned()),
-            env: BTreeMap::from([(
-                "HTTPS_PROXY".to_owned(),
-                "http://u:p$w%@px \"x\"".to_owned(),
-            )]),
+            env: BTreeMap::from([("HTTPS_PROXY".to_owned(), "http://u:p$w%@px \"x\"".to_owned())]),
         },
         options: toml::Table::new(),
     }
@@ -101,10 +98,7 @@ fn the_guests_own_keys_stay_and_former_ones_of_fleet_go() {
         },
     );
     assert_eq!(merged["data-root"], "/srv/docker");
-    assert_eq!(
-        merged["log-driver"], "json-file",
-        "fleet's word counts for what it sets"
-    );
+    assert_eq!(merged["log-driver"], "json-file", "fleet's word counts for what it sets");
     // Somebody changed one of fleet's keys by hand, and fleet wants fewer keys now.
     merged["storage-driver"] = json!("vfs");
     spec.engine.registry_mirrors.clear();
@@ -121,17 +115,11 @@ fn a_damaged_daemon_json_is_not_overwritten() {
     let settings = settings(&spec(), &pki);
     let cert = pki.server(settings.names()).unwrap();
     for daemon in ["{", "[]"] {
-        let disk = OnDisk {
-            daemon: Some(daemon.to_owned()),
-            ..OnDisk::default()
-        };
+        let disk = OnDisk { daemon: Some(daemon.to_owned()), ..OnDisk::default() };
         let error = settings.files(&cert, &disk).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict);
     }
-    let empty = OnDisk {
-        daemon: Some("\n".to_owned()),
-        ..OnDisk::default()
-    };
+    let empty = OnDisk { daemon: Some("\n".to_owned()), ..OnDisk::default() };
     settings.files(&cert, &empty).unwrap();
 }
 
@@ -157,13 +145,9 @@ fn the_digest_shows_every_change() {
         change(|s| s.engine.env.clear()),
         change(|s| s.address = Ipv4Addr::new(10, 77, 0, 99)),
         change(|s| s.name = "other".to_owned()),
-        Settings::new(
-            &spec(),
-            &pki,
-            server_names(&spec(), &["192.0.2.1".parse().unwrap()]),
-        )
-        .digest()
-        .to_owned(),
+        Settings::new(&spec(), &pki, server_names(&spec(), &["192.0.2.1".parse().unwrap()]))
+            .digest()
+            .to_owned(),
     ];
     let (_other, another) = self::pki();
     digests.push(settings(&spec(), &another).digest().to_owned());
@@ -181,16 +165,8 @@ fn private_files_are_private() {
     let settings = settings(&spec(), &pki);
     let cert = pki.server(settings.names()).unwrap();
     for file in settings.files(&cert, &OnDisk::default()).unwrap() {
-        let open = [
-            "/etc/docker/fleet/ca.pem",
-            "/etc/docker/fleet/server.pem",
-            DROP_IN,
-        ];
-        let expected = if open.contains(&file.path.as_str()) {
-            0o644
-        } else {
-            0o600
-        };
+        let open = ["/etc/docker/fleet/ca.pem", "/etc/docker/fleet/server.pem", DROP_IN];
+        let expected = if open.contains(&file.path.as_str()) { 0o644 } else { 0o600 };
         assert_eq!(file.mode, expected, "{}", file.path);
     }
 }
@@ -200,22 +176,13 @@ fn the_drop_in_starts_the_engine_that_is_there() {
     let (_dir, pki) = pki();
     let settings = settings(&spec(), &pki);
     let cert = pki.server(settings.names()).unwrap();
-    let disk = OnDisk {
-        dockerd: Some("/usr/sbin/dockerd".to_owned()),
-        ..OnDisk::default()
-    };
+    let disk = OnDisk { dockerd: Some("/usr/sbin/dockerd".to_owned()), ..OnDisk::default() };
     let files = settings.files(&cert, &disk).unwrap();
     let drop_in = text(&files, DROP_IN);
-    let starts: Vec<_> = drop_in
-        .lines()
-        .filter(|l| l.starts_with("ExecStart"))
-        .collect();
+    let starts: Vec<_> = drop_in.lines().filter(|l| l.starts_with("ExecStart")).collect();
     assert_eq!(
         starts,
-        [
-            "ExecStart=",
-            "ExecStart=/usr/sbin/dockerd --containerd=/run/containerd/containerd.sock"
-        ]
+        ["ExecStart=", "ExecStart=/usr/sbin/dockerd --containerd=/run/containerd/containerd.sock"]
     );
     assert!(drop_in.ends_with('\n'));
     assert_eq!(
@@ -244,12 +211,7 @@ fn the_first_boot_merges_into_what_the_image_has() {
     let settings = settings(&spec(), &pki);
     let cert = pki.server(settings.names()).unwrap();
     let first = settings.first_boot(&cert).unwrap();
-    assert!(
-        first
-            .files
-            .iter()
-            .all(|f| f.path != DAEMON_JSON && f.path != DROP_IN)
-    );
+    assert!(first.files.iter().all(|f| f.path != DAEMON_JSON && f.path != DROP_IN));
     let python = which::which("python3").is_ok();
     for before in [None, Some(r#"{"data-root": "/srv", "hosts": ["unix://"]}"#)] {
         if before.is_some() && !python {
@@ -266,17 +228,10 @@ fn the_first_boot_merges_into_what_the_image_has() {
             .expose()
             .replace("/etc/", &format!("{}/etc/", root.path().display()))
             // The values themselves speak of the guest's own paths.
-            .replace(
-                &format!("\": \"{}/etc/", root.path().display()),
-                "\": \"/etc/",
-            )
+            .replace(&format!("\": \"{}/etc/", root.path().display()), "\": \"/etc/")
             .replace("systemctl", ":");
         for _ in 0..2 {
-            let done = std::process::Command::new("sh")
-                .arg("-c")
-                .arg(&script)
-                .output()
-                .unwrap();
+            let done = std::process::Command::new("sh").arg("-c").arg(&script).output().unwrap();
             assert_eq!(String::from_utf8_lossy(&done.stderr), "");
             assert!(done.status.success());
         }
@@ -291,15 +246,8 @@ fn the_first_boot_merges_into_what_the_image_has() {
             );
         }
         assert_eq!(merged, Value::Object(expected));
-        assert!(
-            std::fs::read_to_string(at(DROP_IN))
-                .unwrap()
-                .contains("ExecStart=dockerd ")
-        );
+        assert!(std::fs::read_to_string(at(DROP_IN)).unwrap().contains("ExecStart=dockerd "));
         let mode = |path: &str| std::fs::metadata(at(path)).unwrap().permissions().mode() & 0o777;
-        assert_eq!(
-            (mode(FLEET_DIR), mode(DAEMON_JSON), mode(OWN_JSON)),
-            (0o700, 0o600, 0o600)
-        );
+        assert_eq!((mode(FLEET_DIR), mode(DAEMON_JSON), mode(OWN_JSON)), (0o700, 0o600, 0o600));
     }
 }

@@ -120,9 +120,7 @@ pub(super) async fn start(ssh: &Ssh, request: &Request, cx: &Cx) -> Result<(Inpu
         .ok_or_else(late)?
         .map_err(|e| refused(ssh, e))?;
     let mut ends = ends(ssh, channel, permit);
-    bounded(cx, START, ask(ssh, &mut ends, request))
-        .await?
-        .ok_or_else(late)??;
+    bounded(cx, START, ask(ssh, &mut ends, request)).await?.ok_or_else(late)??;
     Ok(ends)
 }
 
@@ -136,12 +134,7 @@ fn ends(ssh: &Ssh, channel: Channel<Msg>, permit: OwnedSemaphorePermit) -> (Inpu
         closed: false,
         _permit: permit,
     };
-    (
-        Input {
-            write: Arc::new(write),
-        },
-        output,
-    )
+    (Input { write: Arc::new(write) }, output)
 }
 
 async fn ask(ssh: &Ssh, (input, output): &mut (Input, Output), request: &Request) -> Result<()> {
@@ -172,10 +165,7 @@ async fn ask(ssh: &Ssh, (input, output): &mut (Input, Output), request: &Request
     } else if ssh.is_closed() {
         Err(ssh.broken())
     } else {
-        Err(Error::guest(format!(
-            "`{}` refuses to start a program",
-            ssh.machine
-        )))
+        Err(Error::guest(format!("`{}` refuses to start a program", ssh.machine)))
     }
 }
 
@@ -209,10 +199,7 @@ impl Input {
     /// # Errors
     /// `Guest` if the connection has ended.
     pub async fn resize(&self, size: Size) -> Result<()> {
-        self.write
-            .window_change(size.columns.into(), size.rows.into(), 0, 0)
-            .await
-            .map_err(gone)
+        self.write.window_change(size.columns.into(), size.rows.into(), 0, 0).await.map_err(gone)
     }
 }
 
@@ -254,9 +241,7 @@ impl Output {
     pub async fn next_within(&mut self, afterwards: Duration) -> Result<Option<Piece>> {
         while !self.closed {
             let message = if self.ended.is_some() {
-                tokio::time::timeout(afterwards, self.read.wait())
-                    .await
-                    .unwrap_or(None)
+                tokio::time::timeout(afterwards, self.read.wait()).await.unwrap_or(None)
             } else {
                 self.read.wait().await
             };
@@ -342,10 +327,7 @@ mod tests {
         assert_eq!(Ended::Status(7).code(), 7);
         assert_eq!(Ended::Status(70_000).code(), 255);
         assert_eq!(Ended::Signal(signal(Sig::KILL)).code(), 137);
-        assert_eq!(
-            Ended::Signal(signal(Sig::Custom("BUS".to_owned()))).code(),
-            135
-        );
+        assert_eq!(Ended::Signal(signal(Sig::Custom("BUS".to_owned()))).code(), 135);
         assert_eq!(Ended::Signal("WHAT@example.org".to_owned()).code(), 255);
     }
 }

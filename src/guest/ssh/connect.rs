@@ -59,11 +59,8 @@ pub(super) async fn patiently(target: &Target, contact: Contact, cx: &Cx) -> Res
 }
 
 async fn dial(target: &Target, contact: Contact, patience: Duration, cx: &Cx) -> Result<Ssh> {
-    let about = |error: Error| {
-        error
-            .with("machine", &target.machine)
-            .with("address", target.address)
-    };
+    let about =
+        |error: Error| error.with("machine", &target.machine).with("address", target.address);
     let expected = parse_public(&target.host_key).map_err(about)?;
     let login = login_key(target).map_err(about)?;
 
@@ -84,26 +81,15 @@ async fn dial(target: &Target, contact: Contact, patience: Duration, cx: &Cx) ->
 
     let config = Arc::new(config(&expected));
     let fate = Fate::default();
-    let handler = Pinned {
-        expected: expected.clone(),
-        fate: fate.clone(),
-    };
-    let mut handle = bounded(
-        cx,
-        KEY_EXCHANGE,
-        client::connect_stream(config, stream, handler),
-    )
-    .await?
-    .ok_or_else(|| about(late("the key exchange", KEY_EXCHANGE)))?
-    .map_err(|trouble| about(refused_handshake(target, &expected, trouble)))?;
+    let handler = Pinned { expected: expected.clone(), fate: fate.clone() };
+    let mut handle = bounded(cx, KEY_EXCHANGE, client::connect_stream(config, stream, handler))
+        .await?
+        .ok_or_else(|| about(late("the key exchange", KEY_EXCHANGE)))?
+        .map_err(|trouble| about(refused_handshake(target, &expected, trouble)))?;
 
-    let answer = bounded(
-        cx,
-        LOGIN,
-        handle.authenticate_publickey(&target.user, login),
-    )
-    .await?
-    .ok_or_else(|| about(late("the login", LOGIN)))?;
+    let answer = bounded(cx, LOGIN, handle.authenticate_publickey(&target.user, login))
+        .await?
+        .ok_or_else(|| about(late("the login", LOGIN)))?;
     match answer {
         Ok(AuthResult::Success) => Ok(Ssh {
             machine: target.machine.clone(),
@@ -115,10 +101,7 @@ async fn dial(target: &Target, contact: Contact, patience: Duration, cx: &Cx) ->
         Ok(AuthResult::Failure { .. }) if contact == Contact::First => {
             drop(handle);
             pause_for(cx, AFTER_REFUSAL).await?;
-            Err(about(Error::busy(format!(
-                "the login of `{}` was refused",
-                target.user
-            ))))
+            Err(about(Error::busy(format!("the login of `{}` was refused", target.user))))
         }
         Ok(AuthResult::Failure { .. }) => Err(about(
             Error::guest(format!(
@@ -149,19 +132,13 @@ async fn lost_during_login(handle: Handle<Pinned>, error: russh::Error) -> Error
 fn login_key(target: &Target) -> Result<PrivateKeyWithHashAlg> {
     let key = PrivateKey::from_openssh(target.key.private.expose())
         .map_err(|e| Error::conflict("the fleet's SSH key is damaged").because(e))?;
-    Ok(PrivateKeyWithHashAlg::new(
-        Arc::new(key),
-        Some(HashAlg::Sha512),
-    ))
+    Ok(PrivateKeyWithHashAlg::new(Arc::new(key), Some(HashAlg::Sha512)))
 }
 
 fn config(expected: &PublicKey) -> client::Config {
     client::Config {
         // A server with several host keys must prove the pinned one.
-        preferred: Preferred {
-            key: vec![expected.algorithm()].into(),
-            ..Preferred::DEFAULT
-        },
+        preferred: Preferred { key: vec![expected.algorithm()].into(), ..Preferred::DEFAULT },
         keepalive_interval: Some(KEEPALIVE),
         keepalive_max: 3,
         // Ends the task of a handshake that was given up, and a write that is stuck.
@@ -202,23 +179,19 @@ fn refused_handshake(target: &Target, expected: &PublicKey, trouble: Trouble) ->
     };
     match trouble {
         Trouble::Changed(offered) => changed(&offered),
-        Trouble::Ssh(E::NoCommonAlgo {
-            kind: AlgorithmKind::Key,
-            theirs,
-            ..
-        }) => changed(&format!("a key of another kind ({})", theirs.join(", "))),
+        Trouble::Ssh(E::NoCommonAlgo { kind: AlgorithmKind::Key, theirs, .. }) => {
+            changed(&format!("a key of another kind ({})", theirs.join(", ")))
+        }
         Trouble::Ssh(E::IO(e)) => unreachable(e),
         // An end without a word, as of an sshd with too many half-open connections.
         Trouble::Ssh(error @ (E::Disconnect | E::HUP | E::InactivityTimeout)) => {
             Error::busy("the connection ended before it was secure").because(error)
         }
         Trouble::Ssh(error @ E::Version) => {
-            Error::conflict("what answers there does not speak SSH")
-                .because(error)
-                .hint(format!(
-                    "another program may have taken the port {}; see `ss -ltnp`",
-                    target.address.port()
-                ))
+            Error::conflict("what answers there does not speak SSH").because(error).hint(format!(
+                "another program may have taken the port {}; see `ss -ltnp`",
+                target.address.port()
+            ))
         }
         Trouble::Ssh(error) => Error::guest("no secure connection came about").because(error),
     }
@@ -243,10 +216,7 @@ impl Fate {
     }
 
     fn tell(&self, cause: String) {
-        self.0
-            .lock()
-            .expect("nobody panics with it")
-            .get_or_insert(cause);
+        self.0.lock().expect("nobody panics with it").get_or_insert(cause);
     }
 }
 
@@ -283,9 +253,9 @@ impl Handler for Pinned {
             {
                 Ok(true)
             }
-            PublicKeyOrCertificate::PublicKey { key, .. } => Err(Trouble::Changed(
-                key.fingerprint(HashAlg::Sha256).to_string(),
-            )),
+            PublicKeyOrCertificate::PublicKey { key, .. } => {
+                Err(Trouble::Changed(key.fingerprint(HashAlg::Sha256).to_string()))
+            }
             PublicKeyOrCertificate::Certificate(_) => {
                 Err(Trouble::Changed("a certificate".to_owned()))
             }
@@ -295,8 +265,7 @@ impl Handler for Pinned {
     async fn disconnected(&mut self, reason: DisconnectReason<Trouble>) -> Result<(), Trouble> {
         match reason {
             DisconnectReason::ReceivedDisconnect(info) => {
-                self.fate
-                    .tell(format!("the guest said goodbye: {}", info.message));
+                self.fate.tell(format!("the guest said goodbye: {}", info.message));
                 Ok(())
             }
             DisconnectReason::Error(trouble) => {

@@ -52,11 +52,7 @@ impl FromStr for Forwarding {
         if host.is_empty() {
             return Err(wrong());
         }
-        Ok(Self {
-            listen,
-            host: host.to_owned(),
-            port: port.parse().map_err(|_| wrong())?,
-        })
+        Ok(Self { listen, host: host.to_owned(), port: port.parse().map_err(|_| wrong())? })
     }
 }
 
@@ -76,10 +72,7 @@ pub(super) async fn open(ssh: &Arc<Ssh>, what: &Forwarding, cx: &Cx) -> Result<O
     let listener = TcpListener::bind(what.listen).await.map_err(taken)?;
     let address = listener.local_addr().map_err(taken)?;
     let task = accept(listener, Arc::clone(ssh), what.clone(), cx.clone());
-    Ok(Open {
-        address,
-        _task: AbortOnDropHandle::new(tokio::spawn(task)),
-    })
+    Ok(Open { address, _task: AbortOnDropHandle::new(tokio::spawn(task)) })
 }
 
 async fn accept(listener: TcpListener, ssh: Arc<Ssh>, what: Forwarding, cx: Cx) {
@@ -99,8 +92,7 @@ async fn accept(listener: TcpListener, ssh: Arc<Ssh>, what: Forwarding, cx: Cx) 
         connections.spawn(async move {
             if let Err(error) = carry(&ssh, &what, stream, peer.ip(), peer.port()).await {
                 let to = format!("{}:{}", what.host, what.port);
-                cx.reporter()
-                    .note(Level::Warning, format!("No connection to {to}: {error}."));
+                cx.reporter().note(Level::Warning, format!("No connection to {to}: {error}."));
             }
             drop(permit);
         });
@@ -116,12 +108,7 @@ async fn carry(
 ) -> Result<(), russh::Error> {
     let channel = ssh
         .handle
-        .channel_open_direct_tcpip(
-            &what.host,
-            what.port.into(),
-            from.to_string(),
-            from_port.into(),
-        )
+        .channel_open_direct_tcpip(&what.host, what.port.into(), from.to_string(), from_port.into())
         .await?;
     // Either side may leave without a word; that is between the two of them.
     drop(tokio::io::copy_bidirectional(&mut stream, &mut channel.into_stream()).await);
@@ -138,14 +125,8 @@ mod tests {
         let plain = read("8080:localhost:80");
         assert_eq!(plain.listen, "127.0.0.1:8080".parse().unwrap());
         assert_eq!((plain.host.as_str(), plain.port), ("localhost", 80));
-        assert_eq!(
-            read("127.0.0.2:1:h:2").listen,
-            "127.0.0.2:1".parse().unwrap()
-        );
-        assert_eq!(
-            read("localhost:1:h:2").listen,
-            "127.0.0.1:1".parse().unwrap()
-        );
+        assert_eq!(read("127.0.0.2:1:h:2").listen, "127.0.0.2:1".parse().unwrap());
+        assert_eq!(read("localhost:1:h:2").listen, "127.0.0.1:1".parse().unwrap());
         assert_eq!(read("[::1]:1:h:2").listen, "[::1]:1".parse().unwrap());
         assert_eq!(read("1:[fe80::1]:2").host, "fe80::1");
         for wrong in ["", "80", "80:80", "x:h:80", "80::80", "80:h:x", "70000:h:1"] {

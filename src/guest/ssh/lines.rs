@@ -18,12 +18,7 @@ pub(super) struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     pub(super) fn new(cx: &'a Cx, stream: Stream) -> Self {
-        Self {
-            cx,
-            stream,
-            cleaner: Cleaner::plain(),
-            begun: Vec::new(),
-        }
+        Self { cx, stream, cleaner: Cleaner::plain(), begun: Vec::new() }
     }
 
     /// Takes what was printed and reports the lines that are complete.
@@ -49,10 +44,7 @@ impl<'a> Lines<'a> {
 
     fn report(&self, line: &[u8]) {
         let text = String::from_utf8_lossy(line).trim_end().to_owned();
-        self.cx.report(EventKind::Line {
-            stream: self.stream,
-            text,
-        });
+        self.cx.report(EventKind::Line { stream: self.stream, text });
     }
 }
 
@@ -64,11 +56,7 @@ mod tests {
 
     fn lines(chunks: &[&str]) -> Vec<String> {
         let (reporter, mut events) = Reporter::channel();
-        let cx = Cx::new(
-            "/nowhere",
-            reporter,
-            tokio_util::sync::CancellationToken::new(),
-        );
+        let cx = Cx::new("/nowhere", reporter, tokio_util::sync::CancellationToken::new());
         let mut lines = Lines::new(&cx, Stream::Stdout);
         for chunk in chunks {
             lines.take(chunk.as_bytes());
@@ -86,10 +74,7 @@ mod tests {
 
     #[test]
     fn lines_are_whole_and_clean() {
-        assert_eq!(
-            lines(&["on", "e\r\ntw", "o\n", "thr\u{1b}[31mee"]),
-            ["one", "two", "three"]
-        );
+        assert_eq!(lines(&["on", "e\r\ntw", "o\n", "thr\u{1b}[31mee"]), ["one", "two", "three"]);
         assert_eq!(lines(&["10%\r20%\r\n"]), ["10%", "20%"]);
         assert_eq!(lines(&["\n\n"]), ["", ""]);
         assert_eq!(lines(&[]), Vec::<String>::new());
@@ -98,9 +83,6 @@ mod tests {
     #[test]
     fn a_line_without_end_is_reported_in_parts() {
         let seen = lines(&[&"x".repeat(LONGEST * 2), "y"]);
-        assert_eq!(
-            seen.iter().map(String::len).collect::<Vec<_>>(),
-            [LONGEST, LONGEST, 1]
-        );
+        assert_eq!(seen.iter().map(String::len).collect::<Vec<_>>(), [LONGEST, LONGEST, 1]);
     }
 }

@@ -57,11 +57,7 @@ pub(super) fn script(files: &[GuestFile]) -> Result<Script> {
 }
 
 fn folder(path: &str) -> Result<&str> {
-    let bad = || {
-        Error::bug(format!(
-            "`{path}` is not the absolute path of a file in a guest"
-        ))
-    };
+    let bad = || Error::bug(format!("`{path}` is not the absolute path of a file in a guest"));
     let (folder, name) = path.rsplit_once('/').ok_or_else(bad)?;
     let usable = path.starts_with('/') && !path.contains(char::is_control);
     if !usable || ["", ".", ".."].contains(&name) {
@@ -86,11 +82,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str) -> GuestFile {
-        GuestFile {
-            path: path.to_owned(),
-            mode: 0o600,
-            content: Secret::new(b"hello".to_vec()),
-        }
+        GuestFile { path: path.to_owned(), mode: 0o600, content: Secret::new(b"hello".to_vec()) }
     }
 
     #[test]

@@ -19,20 +19,9 @@ const AFTERWARDS: Duration = Duration::from_secs(3);
 
 /// Runs a script and tells its lines as it asks.
 pub(super) async fn run(ssh: &Ssh, script: &Script, cx: &Cx) -> Result<GuestOutput> {
-    let about = |error: Error| {
-        error
-            .with("machine", &ssh.machine)
-            .with("purpose", script.purpose)
-    };
-    let shell = if script.as_user || ssh.root {
-        "sh -s"
-    } else {
-        "sudo -n sh -s"
-    };
-    let request = Request {
-        command: Some(shell.to_owned()),
-        pty: None,
-    };
+    let about = |error: Error| error.with("machine", &ssh.machine).with("purpose", script.purpose);
+    let shell = if script.as_user || ssh.root { "sh -s" } else { "sudo -n sh -s" };
+    let request = Request { command: Some(shell.to_owned()), pty: None };
     let limit = script.limit.min(cx.left());
 
     let work = async {
@@ -53,27 +42,19 @@ pub(super) async fn run(ssh: &Ssh, script: &Script, cx: &Cx) -> Result<GuestOutp
     let (ended, out) = bounded(cx, limit, work)
         .await?
         .ok_or_else(|| {
-            Error::guest(format!(
-                "could not {} within {} s",
-                script.purpose,
-                limit.as_secs()
-            ))
-            .hint("the machine may be slow or stuck; run the same command again to go on")
+            Error::guest(format!("could not {} within {} s", script.purpose, limit.as_secs()))
+                .hint("the machine may be slow or stuck; run the same command again to go on")
         })
         .and_then(|result| result)
         .map_err(about)?;
     match ended {
         Ended::Status(0) => Ok(out),
-        Ended::Status(status) => Err(about(failure(
-            script,
-            &out,
-            format!("the script ended with status {status}"),
-        ))),
-        Ended::Signal(name) => Err(about(failure(
-            script,
-            &out,
-            format!("the script was ended by signal {name}"),
-        ))),
+        Ended::Status(status) => {
+            Err(about(failure(script, &out, format!("the script ended with status {status}"))))
+        }
+        Ended::Signal(name) => {
+            Err(about(failure(script, &out, format!("the script was ended by signal {name}"))))
+        }
     }
 }
 
@@ -85,28 +66,17 @@ fn whole(text: &str) -> String {
 }
 
 fn failure(script: &Script, out: &GuestOutput, how: String) -> Error {
-    let stream = if out.stderr.is_empty() {
-        &out.stdout
-    } else {
-        &out.stderr
-    };
+    let stream = if out.stderr.is_empty() { &out.stdout } else { &out.stderr };
     let mut cleaner = crate::guest::terminal::Cleaner::plain();
     let said = String::from_utf8_lossy(&cleaner.clean(stream)).into_owned();
     let said = tail(said.trim_end(), 12);
     let error = Error::guest(format!("could not {}", script.purpose)).with("status", &how);
-    if said.is_empty() {
-        error.because(how)
-    } else {
-        error.because(said)
-    }
+    if said.is_empty() { error.because(how) } else { error.because(said) }
 }
 
 async fn gather(output: &mut Output, telling: Telling, cx: &Cx) -> Result<(Ended, GuestOutput)> {
     let mut out = GuestOutput::default();
-    let mut lines = [
-        Lines::new(cx, Stream::Stdout),
-        Lines::new(cx, Stream::Stderr),
-    ];
+    let mut lines = [Lines::new(cx, Stream::Stdout), Lines::new(cx, Stream::Stderr)];
     loop {
         let (which, kept, bytes) = match output.next_within(AFTERWARDS).await? {
             Some(Piece::Stdout(bytes)) => (0, &mut out.stdout, bytes),
@@ -114,10 +84,7 @@ async fn gather(output: &mut Output, telling: Telling, cx: &Cx) -> Result<(Ended
             None => break,
         };
         if kept.len() + bytes.len() > MOST_OUTPUT {
-            return Err(Error::guest(format!(
-                "it printed more than {} MiB",
-                MOST_OUTPUT >> 20
-            )));
+            return Err(Error::guest(format!("it printed more than {} MiB", MOST_OUTPUT >> 20)));
         }
         kept.extend_from_slice(&bytes);
         if telling == Telling::Lines {

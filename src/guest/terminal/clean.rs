@@ -42,19 +42,12 @@ enum State {
 impl Cleaner {
     /// Keeps text, tabs and line ends only.
     pub fn plain() -> Self {
-        Self {
-            colours: Colours::Dropped,
-            state: State::Text,
-            begun: false,
-        }
+        Self { colours: Colours::Dropped, state: State::Text, begun: false }
     }
 
     /// Keeps colours too.
     pub fn coloured() -> Self {
-        Self {
-            colours: Colours::Kept,
-            ..Self::plain()
-        }
+        Self { colours: Colours::Kept, ..Self::plain() }
     }
 
     /// Cleans the next piece; every kind of line end becomes a line feed.
@@ -161,9 +154,7 @@ impl Cleaner {
 
 /// Whether the parameters of a sequence are those of a colour.
 fn is_colour(parameters: &[u8]) -> bool {
-    parameters
-        .iter()
-        .all(|byte| byte.is_ascii_digit() || b";:".contains(byte))
+    parameters.iter().all(|byte| byte.is_ascii_digit() || b";:".contains(byte))
 }
 
 #[cfg(test)]
@@ -176,10 +167,7 @@ mod tests {
 
     #[test]
     fn commands_to_the_terminal_are_dropped() {
-        assert_eq!(
-            plain("\u{1b}c\u{1b}[2J\u{1b}[01;01HSeaBIOS\u{7}"),
-            "SeaBIOS"
-        );
+        assert_eq!(plain("\u{1b}c\u{1b}[2J\u{1b}[01;01HSeaBIOS\u{7}"), "SeaBIOS");
         assert_eq!(plain("\u{1b}]0;title\u{7}a\u{1b}]8;;x\u{1b}\\b"), "ab");
         assert_eq!(plain("\u{1b}(B[\u{1b}[32m  OK  \u{1b}[0m]"), "[  OK  ]");
         assert_eq!(plain("a\u{9b}31mb\u{0}"), "a31mb");
@@ -206,10 +194,7 @@ mod tests {
         let expected = "\u{1b}[1;32mOK\u{1b}[0m é\n";
         assert_eq!(whole.clean(text.as_bytes()), expected.as_bytes());
         let mut cleaner = Cleaner::coloured();
-        let parts: Vec<u8> = text
-            .bytes()
-            .flat_map(|byte| cleaner.clean(&[byte]))
-            .collect();
+        let parts: Vec<u8> = text.bytes().flat_map(|byte| cleaner.clean(&[byte])).collect();
         assert_eq!(parts, expected.as_bytes());
     }
 }

@@ -46,11 +46,7 @@ impl Escapes {
         let mut plain = Vec::new();
         for &byte in typed {
             let was = self.0;
-            self.0 = if byte == b'\r' || byte == b'\n' {
-                At::LineStart
-            } else {
-                At::Elsewhere
-            };
+            self.0 = if byte == b'\r' || byte == b'\n' { At::LineStart } else { At::Elsewhere };
             match (was, byte) {
                 (At::LineStart, b'~') => self.0 = At::Tilde,
                 (At::Tilde, b'.') => {

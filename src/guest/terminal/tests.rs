@@ -74,11 +74,8 @@ fn near(typed: &[&'static str], out: impl io::Write + Send + 'static) -> (Near, 
     for text in typed {
         keys.try_send(Bytes::from_static(text.as_bytes())).unwrap();
     }
-    let near = Near {
-        input,
-        out: Writer::new(out).unwrap(),
-        err: Writer::new(err.clone()).unwrap(),
-    };
+    let near =
+        Near { input, out: Writer::new(out).unwrap(), err: Writer::new(err.clone()).unwrap() };
     (near, err)
 }
 
@@ -96,9 +93,7 @@ async fn bytes_pass_both_ways_unchanged_and_the_end_is_passed_on() {
         hangs: false,
     };
     let cancel = CancellationToken::new();
-    let parted = join(&far, &mut prints, near, Keys::Pipe, &cancel)
-        .await
-        .unwrap();
+    let parted = join(&far, &mut prints, near, Keys::Pipe, &cancel).await.unwrap();
     assert_eq!(parted, Parted::Far);
     assert_eq!(*far.sent.lock().unwrap(), "~.\0\u{ff}x".as_bytes());
     assert_eq!(*out.0.lock().unwrap(), b"\0\xfe\r\n");
@@ -110,15 +105,9 @@ async fn a_terminal_can_be_left() {
     let far = Far::default();
     let out = Kept::default();
     let (near, _) = near(&["ls\r", "~?", "~.never"], out.clone());
-    let mut prints = Prints {
-        after: None,
-        pieces: vec![],
-        hangs: true,
-    };
+    let mut prints = Prints { after: None, pieces: vec![], hangs: true };
     let cancel = CancellationToken::new();
-    let parted = join(&far, &mut prints, near, Keys::Terminal, &cancel)
-        .await
-        .unwrap();
+    let parted = join(&far, &mut prints, near, Keys::Terminal, &cancel).await.unwrap();
     assert_eq!(parted, Parted::Left);
     assert_eq!(*far.sent.lock().unwrap(), b"ls\r");
     assert_eq!(*out.0.lock().unwrap(), escape::HELP);
@@ -128,27 +117,15 @@ async fn a_terminal_can_be_left() {
 async fn ctrl_c_parts_and_so_does_a_broken_pipe() {
     let cancel = CancellationToken::new();
     let (still, _) = near(&[], Kept::default());
-    let mut prints = Prints {
-        after: None,
-        pieces: vec![],
-        hangs: true,
-    };
+    let mut prints = Prints { after: None, pieces: vec![], hangs: true };
     cancel.cancel();
-    let error = join(&Far::default(), &mut prints, still, Keys::Pipe, &cancel)
-        .await
-        .unwrap_err();
+    let error = join(&Far::default(), &mut prints, still, Keys::Pipe, &cancel).await.unwrap_err();
     assert_eq!(error.kind(), fleet_driver::ErrorKind::Interrupted);
 
     let (closed, _) = near(&[], Broken);
     let pieces = vec![Piece::Stdout(Bytes::from_static(b"x")); 100];
-    let mut prints = Prints {
-        after: None,
-        pieces,
-        hangs: true,
-    };
+    let mut prints = Prints { after: None, pieces, hangs: true };
     let cancel = CancellationToken::new();
-    let parted = join(&Far::default(), &mut prints, closed, Keys::Pipe, &cancel)
-        .await
-        .unwrap();
+    let parted = join(&Far::default(), &mut prints, closed, Keys::Pipe, &cancel).await.unwrap();
     assert_eq!(parted, Parted::BrokenPipe);
 }

@@ -62,7 +62,11 @@ pub(super) fn write(dir: &Path) -> Result<()> {
         put(&dir.join(path), text, *kind)?;
     }
     let scripts = dir.join(SCRIPTS);
-    put(&scripts.join("prepare.sh"), include_str!("../../../templates/image/prepare.sh"), Kind::Program)?;
+    put(
+        &scripts.join("prepare.sh"),
+        include_str!("../../../templates/image/prepare.sh"),
+        Kind::Program,
+    )?;
     put(&scripts.join("setup.sh"), include_str!("../../../templates/image/setup.sh"), Kind::Program)
 }
 

@@ -11,23 +11,13 @@ use crate::host::Host;
 use crate::report::{summary, table};
 
 fn end(machine: &str, outcome: Outcome) -> LaneEnd {
-    LaneEnd {
-        machine: machine.into(),
-        outcome,
-        elapsed: Duration::from_secs(40),
-    }
+    LaneEnd { machine: machine.into(), outcome, elapsed: Duration::from_secs(40) }
 }
 
 #[test]
 fn the_summary_of_a_good_run_names_the_next_commands() {
-    let ends = [
-        end("host1", Outcome::Done),
-        end("worker-1", Outcome::Unchanged),
-    ];
-    let next = [
-        "eval $(fleet env host1)".to_owned(),
-        "docker node ls".to_owned(),
-    ];
+    let ends = [end("host1", Outcome::Done), end("worker-1", Outcome::Unchanged)];
+    let next = ["eval $(fleet env host1)".to_owned(), "docker node ls".to_owned()];
     let text = summary(&ends, Duration::from_secs(41), &next, None, false);
     insta::assert_snapshot!(text, @r"
     Done: 2 machines (41 s).
@@ -43,12 +33,7 @@ fn the_summary_of_a_good_run_names_the_next_commands() {
 fn the_summary_of_a_failed_run_names_each_lane_and_the_log() {
     let ends = [
         end("host1", failed()),
-        end(
-            "worker-1",
-            Outcome::Skipped {
-                because: "`host1` failed".into(),
-            },
-        ),
+        end("worker-1", Outcome::Skipped { because: "`host1` failed".into() }),
         end("worker-2", Outcome::Done),
     ];
     let log = Path::new(".fleet/log/x.jsonl");
@@ -70,18 +55,8 @@ fn the_summary_of_a_failed_run_names_each_lane_and_the_log() {
 #[test]
 fn tables_are_columns_without_lines() {
     let rows = vec![
-        vec![
-            "host1".to_owned(),
-            "*".into(),
-            "tcp://127.0.0.1:40123".into(),
-            String::new(),
-        ],
-        vec![
-            "worker-10".into(),
-            "-".into(),
-            String::new(),
-            "no\nroute \x1b[31mto".into(),
-        ],
+        vec!["host1".to_owned(), "*".into(), "tcp://127.0.0.1:40123".into(), String::new()],
+        vec!["worker-10".into(), "-".into(), String::new(), "no\nroute \x1b[31mto".into()],
     ];
     let host = Host::captured("/", &[]);
     let text = table(&["NAME", "ACTIVE", "URL", "ERRORS"], rows, &host);
@@ -93,13 +68,6 @@ fn tables_are_columns_without_lines() {
     ");
     let long = "x".repeat(500);
     let wide = table(&["A", "B"], vec![vec![long.clone(), long.clone()]], &host);
-    assert!(
-        wide.lines()
-            .nth(1)
-            .is_some_and(|line| line == format!("{long}   {long}"))
-    );
-    assert_eq!(
-        table(&["A", "B"], Vec::<Vec<String>>::new(), &host),
-        "A   B\n"
-    );
+    assert!(wide.lines().nth(1).is_some_and(|line| line == format!("{long}   {long}")));
+    assert_eq!(table(&["A", "B"], Vec::<Vec<String>>::new(), &host), "A   B\n");
 }

@@ -24,21 +24,14 @@ fn human(columns: u16, colour: Colour) -> (Human, Screen, Arc<AtomicU64>) {
         clock: Arc::new(move || at(clock.load(Ordering::SeqCst))),
         frames: Frames::OnEvent,
     };
-    (
-        Human::new(look, move |text| written.print(text)),
-        screen,
-        seconds,
-    )
+    (Human::new(look, move |text| written.print(text)), screen, seconds)
 }
 
 /// Shows the first events of [`run`], up to a time, at that time.
 fn shown_at(second: u64, columns: u16) -> String {
     let (mut human, screen, clock) = human(columns, Colour::Off);
     for mut event in run().into_iter().filter(|event| event.at <= at(second)) {
-        clock.store(
-            event.at.duration_since(at(0)).unwrap().as_secs(),
-            Ordering::SeqCst,
-        );
+        clock.store(event.at.duration_since(at(0)).unwrap().as_secs(), Ordering::SeqCst);
         clean::event(&mut event);
         human.event(&event);
     }
@@ -116,10 +109,7 @@ fn human_says_what_was_left_off() {
     human.event(&event(0, "", EventKind::PlanReady { lanes }));
     human.event(&event(1, "a", started(StepId::Create)));
     human.end();
-    assert_eq!(
-        screen.contents(),
-        "- a      left off while creating\n- b      not finished"
-    );
+    assert_eq!(screen.contents(), "- a      left off while creating\n- b      not finished");
 }
 
 #[test]
@@ -129,10 +119,7 @@ fn colour_is_never_alone() {
     human.event(&event(1, "a", finished(StepId::Start, failed(), 1)));
     human.end();
     let contents = screen.contents();
-    assert!(
-        contents.starts_with("\x1b[31m✗\x1b[0m a  \x1b[31mstarting failed:"),
-        "{contents:?}"
-    );
+    assert!(contents.starts_with("\x1b[31m✗\x1b[0m a  \x1b[31mstarting failed:"), "{contents:?}");
 }
 
 #[test]
@@ -149,18 +136,11 @@ fn a_narrower_window_leaves_nothing_behind() {
     human.end();
     let shown = anstream::adapter::strip_str(&screen.contents()).to_string();
     let joined = shown.replace('\n', "");
-    for (text, times) in [
-        ("⠋", 0),
-        ("waits for its turn", 0),
-        ("✓ fleet", 1),
-        ("✗ worker-1", 1),
-    ] {
+    for (text, times) in [("⠋", 0), ("waits for its turn", 0), ("✓ fleet", 1), ("✗ worker-1", 1)]
+    {
         assert_eq!(joined.matches(text).count(), times, "{text} in\n{shown}");
     }
-    assert!(
-        shown.starts_with("✓ fleet     image ready (3.0 s)\nnote: All is well.\n"),
-        "{shown}"
-    );
+    assert!(shown.starts_with("✓ fleet     image ready (3.0 s)\nnote: All is well.\n"), "{shown}");
 }
 
 #[test]

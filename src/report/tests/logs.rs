@@ -29,10 +29,7 @@ async fn a_run_is_logged_to_its_end() {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }
 
@@ -40,23 +37,15 @@ async fn a_run_is_logged_to_its_end() {
 async fn the_last_twenty_logs_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     for day in 1..=28 {
-        fs::write(
-            folder
-                .path()
-                .join(format!("2026-02-{day:02}T00-00-00.jsonl")),
-            "",
-        )
-        .unwrap();
+        fs::write(folder.path().join(format!("2026-02-{day:02}T00-00-00.jsonl")), "").unwrap();
     }
     fs::write(folder.path().join("notes.txt"), "mine").unwrap();
     let host = Host::captured("/", &[]);
     let (reporter, reports) = open(&host, Mode::Quiet, Some(folder.path())).unwrap();
     drop(reporter);
     let new = reports.finish().await.unwrap();
-    let mut left: Vec<_> = fs::read_dir(folder.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut left: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     left.sort();
     assert_eq!(left.len(), 21);
     assert!(left.contains(&new) && left.contains(&folder.path().join("notes.txt")));
@@ -89,31 +78,19 @@ async fn a_log_that_cannot_be_opened_is_a_warning() {
     drop(reporter);
     assert_eq!(reports.finish().await, None);
     let (_, err) = host.printed();
-    assert!(
-        err.starts_with("note: It runs.\nwarning: the log is not complete: "),
-        "{err}"
-    );
+    assert!(err.starts_with("note: It runs.\nwarning: the log is not complete: "), "{err}");
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_does_not_end_the_run() {
-    let full = fs::OpenOptions::new()
-        .write(true)
-        .open("/dev/full")
-        .unwrap();
-    (&full)
-        .write_all(b"x")
-        .expect_err("this file is always full");
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    (&full).write_all(b"x").expect_err("this file is always full");
     let mut log = log::Log::on(full);
     for event in run() {
         log.event(&event);
     }
-    assert!(
-        log.close()
-            .trouble
-            .is_some_and(|trouble| trouble.contains("space"))
-    );
+    assert!(log.close().trouble.is_some_and(|trouble| trouble.contains("space")));
 }
 
 #[tokio::test]

@@ -26,12 +26,7 @@ struct Row {
 impl Screen {
     pub(super) fn new(columns: u16) -> Self {
         let rows = vec![Row::default()];
-        let grid = Grid {
-            columns: columns.into(),
-            rows,
-            row: 0,
-            column: 0,
-        };
+        let grid = Grid { columns: columns.into(), rows, row: 0, column: 0 };
         Self(Arc::new(Mutex::new(grid)))
     }
 
@@ -46,10 +41,7 @@ impl Screen {
     /// What is seen, without blanks at the ends of lines and of the screen.
     pub(super) fn contents(&self) -> String {
         let grid = self.0.lock().unwrap();
-        let rows = grid
-            .rows
-            .iter()
-            .map(|row| row.cells.concat().trim_end().to_owned());
+        let rows = grid.rows.iter().map(|row| row.cells.concat().trim_end().to_owned());
         rows.collect::<Vec<_>>().join("\n").trim_end().to_owned()
     }
 
@@ -93,10 +85,7 @@ impl Grid {
     }
 
     fn up(&mut self, rows: usize) {
-        self.row = self
-            .row
-            .checked_sub(rows)
-            .expect("the cursor stays on the screen");
+        self.row = self.row.checked_sub(rows).expect("the cursor stays on the screen");
     }
 
     fn erase(&mut self) {
@@ -139,10 +128,12 @@ impl Grid {
             }
             let parts: Vec<Vec<String>> = line.chunks(columns).map(<[String]>::to_vec).collect();
             let last = parts.len().saturating_sub(1);
-            rows.extend(parts.into_iter().enumerate().map(|(number, cells)| Row {
-                cells,
-                goes_on: number < last,
-            }));
+            rows.extend(
+                parts
+                    .into_iter()
+                    .enumerate()
+                    .map(|(number, cells)| Row { cells, goes_on: number < last }),
+            );
             if line.is_empty() {
                 rows.push(Row::default());
             }

@@ -11,11 +11,7 @@ pub(super) fn stand_ins() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let bin = tempfile::tempdir().unwrap();
     let sudo = bin.path().join("sudo");
-    std::fs::write(
-        &sudo,
-        "#!/bin/sh\n[ \"$1\" = -n ] || exit 99\nshift\nexec \"$@\"\n",
-    )
-    .unwrap();
+    std::fs::write(&sudo, "#!/bin/sh\n[ \"$1\" = -n ] || exit 99\nshift\nexec \"$@\"\n").unwrap();
     std::fs::set_permissions(&sudo, std::fs::Permissions::from_mode(0o755)).unwrap();
     bin
 }

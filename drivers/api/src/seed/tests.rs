@@ -33,15 +33,9 @@ fn read(image: &[u8], sector: usize) -> Vec<(String, Vec<u8>)> {
     // Both path tables point at the same folder.
     let table = |at: usize| u32::from_le_bytes(descriptor[at..at + 4].try_into().unwrap());
     let little = &image[table(140) as usize * SECTOR..];
-    assert_eq!(
-        u32::from_le_bytes(little[2..6].try_into().unwrap()) as usize * SECTOR,
-        start
-    );
+    assert_eq!(u32::from_le_bytes(little[2..6].try_into().unwrap()) as usize * SECTOR, start);
     let big = &image[table(148).swap_bytes() as usize * SECTOR..];
-    assert_eq!(
-        u32::from_be_bytes(big[2..6].try_into().unwrap()) as usize * SECTOR,
-        start
-    );
+    assert_eq!(u32::from_be_bytes(big[2..6].try_into().unwrap()) as usize * SECTOR, start);
 
     let mut found = Vec::new();
     let mut at = start;
@@ -58,12 +52,8 @@ fn read(image: &[u8], sector: usize) -> Vec<(String, Vec<u8>)> {
         let data = &image[number(&r[2..]) * SECTOR..][..number(&r[10..])];
         if r[25] & 2 == 0 {
             let name = if joliet {
-                let wide = identifier
-                    .chunks(2)
-                    .map(|c| u16::from_be_bytes([c[0], c[1]]));
-                String::from_utf16(&wide.collect::<Vec<_>>())
-                    .unwrap()
-                    .replace(";1", "")
+                let wide = identifier.chunks(2).map(|c| u16::from_be_bytes([c[0], c[1]]));
+                String::from_utf16(&wide.collect::<Vec<_>>()).unwrap().replace(";1", "")
             } else {
                 let at = system_use.windows(2).position(|w| w == b"NM").unwrap();
                 let entry = &system_use[at..at + system_use[at + 2] as usize];
@@ -77,10 +67,8 @@ fn read(image: &[u8], sector: usize) -> Vec<(String, Vec<u8>)> {
 }
 
 fn expected() -> Vec<(String, Vec<u8>)> {
-    let mut files: Vec<_> = files()
-        .into_iter()
-        .map(|(name, data)| (name, data.expose().clone()))
-        .collect();
+    let mut files: Vec<_> =
+        files().into_iter().map(|(name, data)| (name, data.expose().clone())).collect();
     files.sort();
     files
 }
@@ -102,17 +90,13 @@ fn the_same_files_give_the_same_bytes() {
     let mut reversed = files();
     reversed.reverse();
     assert_eq!(iso(LABEL, &files()).unwrap(), iso(LABEL, &files()).unwrap());
-    assert_eq!(
-        iso(LABEL, &files()).unwrap(),
-        iso(LABEL, &reversed).unwrap()
-    );
+    assert_eq!(iso(LABEL, &files()).unwrap(), iso(LABEL, &reversed).unwrap());
 }
 
 #[test]
 fn many_files_take_several_sectors_of_folder() {
-    let many: Vec<_> = (0..60)
-        .map(|n| (format!("file-{n:02}"), Secret::new(vec![n; 10])))
-        .collect();
+    let many: Vec<_> =
+        (0..60).map(|n| (format!("file-{n:02}"), Secret::new(vec![n; 10]))).collect();
     let image = iso(LABEL, &many).unwrap();
     for sector in [16, 17] {
         let found = read(&image, sector);
@@ -157,11 +141,7 @@ fn xorriso_reads_it_too() {
         assert!(output.status.success(), "{said}");
         assert!(said.contains("cidata"), "{said}");
         for (name, data) in files() {
-            assert_eq!(
-                std::fs::read(out.join(name)).unwrap(),
-                *data.expose(),
-                "{tree}"
-            );
+            assert_eq!(std::fs::read(out.join(name)).unwrap(), *data.expose(), "{tree}");
         }
     }
 }

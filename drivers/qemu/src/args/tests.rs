@@ -8,10 +8,7 @@ use super::*;
 use crate::machine::Ports;
 use crate::options::Options;
 
-const START: Start = Start {
-    seed: Seed::Attached,
-    sandbox: Sandbox::On,
-};
+const START: Start = Start { seed: Seed::Attached, sandbox: Sandbox::On };
 
 fn machine() -> Machine {
     let spec = VmSpec {
@@ -23,10 +20,7 @@ fn machine() -> Machine {
             sha256: "aa".to_owned(),
             size_mib: 2048,
         },
-        lab: LabNic {
-            address: Ipv4Addr::new(10, 77, 0, 11),
-            prefix: 24,
-        },
+        lab: LabNic { address: Ipv4Addr::new(10, 77, 0, 11), prefix: 24 },
         internet: false,
         forwards: vec![Forward {
             host: ([0, 0, 0, 0], 8080).into(),
@@ -36,17 +30,8 @@ fn machine() -> Machine {
         seed: Vec::new(),
         options: toml::Table::new(),
     };
-    let ports = Ports {
-        ssh: 2201,
-        engine: 2301,
-    };
-    Machine::new(
-        &MachineId::new("lab-1", "host1"),
-        &spec,
-        Options::default(),
-        ports,
-        Accel::Tcg,
-    )
+    let ports = Ports { ssh: 2201, engine: 2301 };
+    Machine::new(&MachineId::new("lab-1", "host1"), &spec, Options::default(), ports, Accel::Tcg)
 }
 
 #[test]
@@ -97,21 +82,9 @@ fn what_changes_the_line() {
     assert!(model.contains(" -cpu Nehalem "), "{model}");
     let open = line(|m| m.internet = true, START);
     assert!(!open.contains("restrict"), "{open}");
-    let plain = line(
-        |_| {},
-        Start {
-            seed: Seed::Gone,
-            sandbox: Sandbox::Unavailable,
-        },
-    );
-    assert!(
-        !plain.contains("scsi") && !plain.contains("-sandbox"),
-        "{plain}"
-    );
-    let more = line(
-        |m| m.options.args = vec!["-device".into(), "edu".into()],
-        START,
-    );
+    let plain = line(|_| {}, Start { seed: Seed::Gone, sandbox: Sandbox::Unavailable });
+    assert!(!plain.contains("scsi") && !plain.contains("-sandbox"), "{plain}");
+    let more = line(|m| m.options.args = vec!["-device".into(), "edu".into()], START);
     assert!(more.ends_with(" -device edu "), "{more}");
 }
 
@@ -128,10 +101,7 @@ fn fleets_have_segments_of_their_own() {
     assert_ne!(segment("lab-1"), segment("lab-2"));
     for n in 0..500 {
         let (group, port) = segment(&format!("lab-{n}"));
-        assert!(
-            group.is_multicast() && !group.octets().contains(&0),
-            "{group}"
-        );
+        assert!(group.is_multicast() && !group.octets().contains(&0), "{group}");
         assert!((10000..20000).contains(&port));
     }
 }

@@ -16,9 +16,7 @@ use crate::ports;
 pub(crate) fn fixed(wanted: &[Wanted], root: &Path, findings: &mut Vec<Finding>) {
     let mut owners: BTreeMap<(SocketAddr, &'static str), String> = BTreeMap::new();
     let others = folder::siblings(root, "");
-    let others = others
-        .iter()
-        .filter(|o| !wanted.iter().any(|w| w.id.machine() == o.name));
+    let others = others.iter().filter(|o| !wanted.iter().any(|w| w.id.machine() == o.name));
     for other in others {
         for (address, protocol) in fixed_of(&other.options, &other.forwards) {
             owners.insert((address, name(protocol)), other.name.clone());
@@ -45,9 +43,7 @@ pub(crate) fn fixed(wanted: &[Wanted], root: &Path, findings: &mut Vec<Finding>)
                 continue;
             }
             let own = machine.made.as_ref().is_some_and(|made| {
-                made.all_forwards()
-                    .iter()
-                    .any(|f| f.host == address && f.protocol == protocol)
+                made.all_forwards().iter().any(|f| f.host == address && f.protocol == protocol)
             });
             if machine.runs && own {
                 continue;
@@ -80,12 +76,9 @@ fn name(protocol: Protocol) -> &'static str {
 
 /// The host's ends of what must be where `machines.toml` says.
 fn fixed_of(options: &Options, forwards: &[Forward]) -> Vec<(SocketAddr, Protocol)> {
-    let own = [options.ssh_port, options.engine_port]
-        .into_iter()
-        .flatten();
+    let own = [options.ssh_port, options.engine_port].into_iter().flatten();
     let own = own.map(|port| (SocketAddr::from(([127, 0, 0, 1], port)), Protocol::Tcp));
-    own.chain(forwards.iter().map(|f| (f.host, f.protocol)))
-        .collect()
+    own.chain(forwards.iter().map(|f| (f.host, f.protocol))).collect()
 }
 
 /// Fails for a fixed port that another program has taken since.

@@ -28,33 +28,16 @@ pub(crate) struct Stand {
 impl Stand {
     /// A stand, or none where QEMU is not installed and nobody insists on it.
     pub(crate) fn new() -> Option<Self> {
-        if Command::new("qemu-system-x86_64")
-            .arg("--version")
-            .output()
-            .is_err()
-        {
-            assert!(
-                std::env::var_os("CI").is_none(),
-                "qemu-system-x86_64 is not installed"
-            );
+        if Command::new("qemu-system-x86_64").arg("--version").output().is_err() {
+            assert!(std::env::var_os("CI").is_none(), "qemu-system-x86_64 is not installed");
             let text = "SKIPPED: qemu-system-x86_64 is not installed\n";
-            std::io::stderr()
-                .write_all(text.as_bytes())
-                .expect("stderr is open");
+            std::io::stderr().write_all(text.as_bytes()).expect("stderr is open");
             return None;
         }
         let lock = std::env::temp_dir().join("fleet-qemu-tests.lock");
-        let alone = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(lock)
-            .unwrap();
+        let alone = File::options().write(true).create(true).truncate(false).open(lock).unwrap();
         alone.lock().unwrap();
-        let stand = Self {
-            folder: tempfile::tempdir().unwrap(),
-            _alone: alone,
-        };
+        let stand = Self { folder: tempfile::tempdir().unwrap(), _alone: alone };
         stand.make_image("button", BUTTON);
         stand.make_image("deaf", &[0; 512]);
         Some(stand)
@@ -84,21 +67,13 @@ impl Stand {
             .args([&raw, &self.path(name)])
             .output()
             .unwrap();
-        assert!(
-            made.status.success(),
-            "{}",
-            String::from_utf8_lossy(&made.stderr)
-        );
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     }
 
     /// The image `button`, or `deaf`, which ignores the power button.
     pub(crate) fn image(&self, name: &str) -> ImageFile {
         let digit = if name == "button" { "a" } else { "b" };
-        ImageFile {
-            path: self.path(name),
-            sha256: digit.repeat(64),
-            size_mib: 1,
-        }
+        ImageFile { path: self.path(name), sha256: digit.repeat(64), size_mib: 1 }
     }
 
     /// The spec of machine `n`.
@@ -110,10 +85,7 @@ impl Stand {
             memory_mib: 32,
             disk_mib: 16,
             image: self.image("button"),
-            lab: LabNic {
-                address: Ipv4Addr::new(10, 77, 0, 10 + n),
-                prefix: 24,
-            },
+            lab: LabNic { address: Ipv4Addr::new(10, 77, 0, 10 + n), prefix: 24 },
             internet: false,
             forwards: Vec::new(),
             seed: Vec::new(),
@@ -124,16 +96,10 @@ impl Stand {
     /// Waits until the guest of `button` has printed its line.
     pub(crate) async fn up(&self, id: &MachineId, cx: &Cx) -> Result<()> {
         let sighting = self.qemu().inspect(id, cx).await?;
-        let console = sighting
-            .and_then(|seen| seen.console)
-            .expect("QEMU keeps a console");
+        let console = sighting.and_then(|seen| seen.console).expect("QEMU keeps a console");
         wait::until(cx, "the guest", "", || async {
             let log = fs::read_to_string(&console.log).unwrap_or_default();
-            if log.contains(UP) {
-                Ok(())
-            } else {
-                Err(Error::busy("it says nothing yet"))
-            }
+            if log.contains(UP) { Ok(()) } else { Err(Error::busy("it says nothing yet")) }
         })
         .await
     }

@@ -34,55 +34,32 @@ impl Trial {
     pub(crate) fn below(folder: &str) -> Option<Self> {
         let stand = Stand::new()?;
         let (reporter, events) = Reporter::channel();
-        let cx = Cx::new(
-            stand.folder().join(folder),
-            reporter,
-            CancellationToken::new(),
-        )
-        .within(Duration::from_secs(120));
+        let cx = Cx::new(stand.folder().join(folder), reporter, CancellationToken::new())
+            .within(Duration::from_secs(120));
         let id = MachineId::new(FLEET, "host1");
-        Some(Self {
-            driver: stand.qemu(),
-            id,
-            cx,
-            events,
-            stand,
-        })
+        Some(Self { driver: stand.qemu(), id, cx, events, stand })
     }
 
     pub(crate) fn spec(&self) -> VmSpec {
         let mut spec = self.stand.machine(1);
-        spec.seed
-            .push(("user-data".to_owned(), Secret::new(b"secret".to_vec())));
+        spec.seed.push(("user-data".to_owned(), Secret::new(b"secret".to_vec())));
         spec
     }
 
     pub(crate) async fn running(&self) -> u32 {
-        self.driver
-            .create(&self.id, &self.spec(), &self.cx)
-            .await
-            .unwrap();
+        self.driver.create(&self.id, &self.spec(), &self.cx).await.unwrap();
         self.driver.start(&self.id, &self.cx).await.unwrap();
         self.pid().await
     }
 
     pub(crate) async fn pid(&self) -> u32 {
-        let seen = self
-            .driver
-            .inspect(&self.id, &self.cx)
-            .await
-            .unwrap()
-            .unwrap();
+        let seen = self.driver.inspect(&self.id, &self.cx).await.unwrap().unwrap();
         assert_eq!(seen.power, Power::Running);
         seen.details["pid"].parse().unwrap()
     }
 
     pub(crate) async fn power(&self) -> Option<Power> {
-        self.driver
-            .inspect(&self.id, &self.cx)
-            .await
-            .unwrap()
-            .map(|seen| seen.power)
+        self.driver.inspect(&self.id, &self.cx).await.unwrap().map(|seen| seen.power)
     }
 
     pub(crate) fn folder(&self) -> PathBuf {
@@ -122,6 +99,5 @@ pub(crate) fn processes() -> Vec<String> {
         let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         words.starts_with(b"qemu-system") && String::from_utf8_lossy(&words).contains(&mark)
     });
-    ours.map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect()
+    ours.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
