@@ -57,6 +57,7 @@ async fn lane(cx: Cx, machine: String, number: u64) -> Result<LaneEnd> {
         let outcome = match (number % 4, index) {
             (3, 3) => Outcome::Failed {
                 error: "`apt-get` ended with status 100:\nE: no space left on device".to_owned(),
+                context: Vec::new(),
                 hint: Some("give it a larger `disk`".to_owned()),
             },
             _ => Outcome::Done,

@@ -55,7 +55,7 @@ pub(super) async fn connect(ground: &Ground, machine: &mut Machine) -> Result<Ou
             machine.ssh = Some(ssh);
             Ok(Outcome::Unchanged)
         }
-        Err(error) => Err(explained(error, &sighting, log.as_deref()).into()),
+        Err(error) => Err(explained(error, &machine.name, &sighting, log.as_deref()).into()),
     }
 }
 
@@ -94,7 +94,7 @@ async fn stuck(machine: &Machine, log: Option<&Path>) -> Error {
 }
 
 /// Adds what helps to see why a guest did not come.
-fn explained(error: Error, sighting: &Sighting, log: Option<&Path>) -> Error {
+fn explained(error: Error, machine: &str, sighting: &Sighting, log: Option<&Path>) -> Error {
     if !matches!(error.kind(), ErrorKind::Driver | ErrorKind::Busy) {
         return error;
     }
@@ -112,7 +112,7 @@ fn explained(error: Error, sighting: &Sighting, log: Option<&Path>) -> Error {
             "KVM may not work for guests on this host: set `accel = \"tcg\"` in `[driver.qemu]`, then `fleet down` and `fleet up`",
         );
     }
-    error.hint("look at its console: `fleet logs NAME`")
+    error.hint(format!("look at its console: `fleet logs {machine}`"))
 }
 
 /// Takes the seed away and removes its traces from the guest.

@@ -131,12 +131,17 @@ pub(super) async fn configure(ground: &Ground, machine: &mut Machine) -> Result<
     Ok(Outcome::Done)
 }
 
+/// What to try when an engine does not do what it should.
+pub(super) fn engine_log(machine: &str) -> String {
+    format!("look at its log: `fleet ssh {machine} sudo journalctl -u docker`")
+}
+
 /// Waits until the engine answers over mutual TLS.
 pub(super) async fn wait(ground: &Ground, machine: &mut Machine) -> Result<Outcome, Stopped> {
     let engine = client(ground, &machine.name, &machine.cx).await?;
     let cx = machine.cx.within(STARTED);
     let reason = format!("the engine at {}", engine.address());
-    let hint = format!("look at its log: `fleet ssh {} sudo journalctl -u docker`", machine.name);
+    let hint = engine_log(&machine.name);
     wait::until(&cx, &reason, &hint, || async { engine.facts(&cx).await.map(drop) }).await?;
     Ok(Outcome::Unchanged)
 }

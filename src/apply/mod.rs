@@ -178,9 +178,7 @@ async fn run_lane(ground: &Ground, lane: Lane) -> LaneEnd {
     let began = Instant::now();
     let outcome = match steps(ground, &lane).await {
         Ok(changed) => changed,
-        Err(Stopped::Failed(error)) => {
-            Outcome::Failed { error: error.to_string(), hint: error.hint_text().map(str::to_owned) }
-        }
+        Err(Stopped::Failed(error)) => Outcome::failed(&error),
         Err(Stopped::Skipped(because)) => Outcome::Skipped { because },
     };
     if matches!(outcome, Outcome::Failed { .. } | Outcome::Skipped { .. }) {
@@ -262,7 +260,7 @@ impl Brief for Error {
         if self.kind() == ErrorKind::Interrupted {
             return Outcome::Skipped { because: "you interrupted".to_owned() };
         }
-        Outcome::Failed { error: self.to_string(), hint: self.hint_text().map(str::to_owned) }
+        Outcome::failed(self)
     }
 }
 

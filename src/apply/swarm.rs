@@ -6,7 +6,7 @@ use std::time::Duration;
 use fleet_driver::event::Outcome;
 use fleet_driver::{Error, ErrorKind, Level, Power, Result, wait};
 
-use super::engine::client;
+use super::engine::{client, engine_log};
 use super::{Ground, Machine, Stopped};
 use crate::config::{Availability, Role};
 use crate::engine::{Engine, Force, NodeFacts, SwarmFacts, SwarmState};
@@ -20,18 +20,14 @@ const DRAIN: Duration = Duration::from_secs(120);
 /// What this machine's engine says of its part in a swarm.
 async fn part(engine: &Engine, machine: &Machine) -> Result<SwarmFacts> {
     let cx = machine.cx.within(JOIN);
-    wait::until(
-        &cx,
-        "the engine",
-        "look at its log: `fleet ssh NAME journalctl -u docker`",
-        || async {
-            let facts = engine.facts(&cx).await?;
-            if facts.swarm.state == SwarmState::Pending {
-                return Err(Error::busy("the engine is joining its swarm"));
-            }
-            Ok(facts.swarm)
-        },
-    )
+    let hint = engine_log(&machine.name);
+    wait::until(&cx, "the engine", &hint, || async {
+        let facts = engine.facts(&cx).await?;
+        if facts.swarm.state == SwarmState::Pending {
+            return Err(Error::busy("the engine is joining its swarm"));
+        }
+        Ok(facts.swarm)
+    })
     .await
 }
 
@@ -179,8 +175,8 @@ pub(super) async fn ready(ground: &Ground, machine: &mut Machine) -> Result<Outc
     let own = client(ground, &machine.name, &machine.cx).await?;
     let (_, manager) = manager(ground, machine).await?;
     let cx = machine.cx.within(JOIN);
-    let hint = "look at the engine's log: `fleet ssh NAME journalctl -u docker`";
-    wait::until(&cx, "its node to be ready", hint, || async {
+    let hint = engine_log(&machine.name);
+    wait::until(&cx, "its node to be ready", &hint, || async {
         let node = node(&manager, &own, machine).await?;
         let reachable = node.role == Role::Worker || node.reachable;
         if node.ready && reachable {

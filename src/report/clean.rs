@@ -56,8 +56,9 @@ pub(super) fn event(event: &mut Event) {
         EventKind::Waiting { reason, elapsed: _ } => clean(reason),
         EventKind::Note { text, level: _ } => clean(text),
         EventKind::StepFinished { outcome, step: _, elapsed: _ } => match outcome {
-            Outcome::Failed { error, hint } => {
+            Outcome::Failed { error, context, hint } => {
                 clean(error);
+                context.iter_mut().for_each(|(_, value)| clean(value));
                 hint.iter_mut().for_each(clean);
             }
             Outcome::Skipped { because } => clean(because),

@@ -84,9 +84,10 @@ impl Serialize for Object<'_> {
                 match outcome {
                     Outcome::Done => map.serialize_entry("outcome", "done")?,
                     Outcome::Unchanged => map.serialize_entry("outcome", "unchanged")?,
-                    Outcome::Failed { error, hint } => {
+                    Outcome::Failed { error, context, hint } => {
                         map.serialize_entry("outcome", "failed")?;
                         map.serialize_entry("error", error)?;
+                        map.serialize_entry("context", context)?;
                         map.serialize_entry("hint", hint)?;
                     }
                     Outcome::Skipped { because } => {

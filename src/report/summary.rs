@@ -39,9 +39,12 @@ fn write_rest(
     for LaneEnd { machine, outcome, elapsed: _ } in ends {
         match outcome {
             Outcome::Done | Outcome::Unchanged => {}
-            Outcome::Failed { error, hint } => {
+            Outcome::Failed { error, context, hint } => {
                 let line = format!("✗ {machine:width$}  failed: {}", one_line(error));
                 writeln!(text, "{}", colour.paint(Ink::Bad, &line))?;
+                for (key, value) in context.iter().filter(|(key, _)| key != "machine") {
+                    writeln!(text, "  {:width$}  {key}: {}", "", clean::text(value))?;
+                }
                 if let Some(hint) = hint {
                     writeln!(text, "  {:width$}  hint: {}", "", one_line(hint))?;
                 }

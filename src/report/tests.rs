@@ -43,6 +43,7 @@ fn line(text: &str) -> EventKind {
 fn failed() -> Outcome {
     Outcome::Failed {
         error: "could not start: \x1b[31mVT-x\x1b[0m is\nnot available".into(),
+        context: vec![("console".into(), "\n    line 1\n    line 2".into())],
         hint: Some("enable it".into()),
     }
 }

@@ -124,7 +124,7 @@ pub(super) fn finished(step: StepId, outcome: &Outcome, elapsed: Duration) -> St
     match outcome {
         Outcome::Done => format!("{} ({time})", done(step)),
         Outcome::Unchanged => format!("{}, as before ({time})", done(step)),
-        Outcome::Failed { error, hint: _ } => {
+        Outcome::Failed { error, context: _, hint: _ } => {
             format!("{} failed: {} ({time})", doing(step), clean::line(error))
         }
         Outcome::Skipped { because } => {
@@ -207,7 +207,8 @@ mod tests {
 
     #[test]
     fn a_failure_is_one_line() {
-        let outcome = Outcome::Failed { error: "no space:\n on /".into(), hint: None };
+        let outcome =
+            Outcome::Failed { error: "no space:\n on /".into(), context: Vec::new(), hint: None };
         assert_eq!(
             finished(StepId::Create, &outcome, Duration::from_secs(2)),
             "creating failed: no space: on / (2.0 s)"

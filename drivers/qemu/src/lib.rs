@@ -129,10 +129,8 @@ impl Qemu {
             cx.reporter().note(Level::Warning, text);
         }
         folder.make()?;
-        let (accel, reason) = self.accelerate(options.accel, cx).await?;
-        if let Some(reason) = reason {
-            cx.reporter().note(Level::Info, sentence(&reason));
-        }
+        // `check` has told why; once for all machines is enough.
+        let (accel, _) = self.accelerate(options.accel, cx).await?;
         disk::make(&folder, spec, cx).await?;
         seed::write(&folder, spec)?;
         let _choosing = self.choosing_ports.lock().await;
@@ -319,11 +317,4 @@ impl Driver for Qemu {
     fn destroy<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, ()> {
         Box::pin(self.destroy_one(id, cx))
     }
-}
-
-/// A fragment as a sentence.
-fn sentence(fragment: &str) -> String {
-    let mut letters = fragment.chars();
-    let first = letters.next().map(char::to_uppercase).into_iter().flatten();
-    format!("{}.", first.chain(letters).collect::<String>())
 }

@@ -28,6 +28,7 @@ const TREE: &[(Kind, &str, &str)] = tree![
     Data "etc/initramfs-tools/conf.d/fleet",
     Program "etc/initramfs-tools/hooks/fleet",
     Program "etc/initramfs-tools/scripts/init-premount/fleet",
+    Program "etc/initramfs-tools/scripts/init-bottom/fleet",
     Program "etc/kernel/postinst.d/zz-fleet",
     Data "etc/modprobe.d/fleet.conf",
     Data "etc/modules-load.d/fleet.conf",
