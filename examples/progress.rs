@@ -24,20 +24,11 @@ async fn image(cx: &Cx) -> Result<()> {
     cx.report(EventKind::StepStarted { step });
     for part in 0..=40u64 {
         let done = total * part / 40;
-        cx.report(EventKind::StepAdvanced {
-            step,
-            done,
-            total: Some(total),
-            unit: Unit::Bytes,
-        });
+        cx.report(EventKind::StepAdvanced { step, done, total: Some(total), unit: Unit::Bytes });
         pause_for(cx, Duration::from_millis(50)).await?;
     }
     let elapsed = began.elapsed();
-    cx.report(EventKind::StepFinished {
-        step,
-        outcome: Outcome::Done,
-        elapsed,
-    });
+    cx.report(EventKind::StepFinished { step, outcome: Outcome::Done, elapsed });
     Ok(())
 }
 
@@ -66,26 +57,19 @@ async fn lane(cx: Cx, machine: String, number: u64) -> Result<LaneEnd> {
         let outcome = match (number % 4, index) {
             (3, 3) => Outcome::Failed {
                 error: "`apt-get` ended with status 100:\nE: no space left on device".to_owned(),
+                context: Vec::new(),
                 hint: Some("give it a larger `disk`".to_owned()),
             },
             _ => Outcome::Done,
         };
         let elapsed = started.elapsed();
-        cx.report(EventKind::StepFinished {
-            step,
-            outcome: outcome.clone(),
-            elapsed,
-        });
+        cx.report(EventKind::StepFinished { step, outcome: outcome.clone(), elapsed });
         last = outcome;
         if matches!(last, Outcome::Failed { .. }) {
             break;
         }
     }
-    Ok(LaneEnd {
-        machine,
-        outcome: last,
-        elapsed: began.elapsed(),
-    })
+    Ok(LaneEnd { machine, outcome: last, elapsed: began.elapsed() })
 }
 
 #[tokio::main]
@@ -102,37 +86,18 @@ async fn main() -> Result<()> {
     let began = Instant::now();
     let (reporter, reports) = report::open(&host, mode, None)?;
     let cx = Cx::new(std::env::temp_dir(), reporter, host.cancel().clone());
-    let names: Vec<String> = (1..=machines)
-        .map(|number| format!("host{number}"))
-        .collect();
-    let lanes = names
-        .iter()
-        .map(|name| (name.clone(), STEPS.len()))
-        .collect();
+    let names: Vec<String> = (1..=machines).map(|number| format!("host{number}")).collect();
+    let lanes = names.iter().map(|name| (name.clone(), STEPS.len())).collect();
     cx.report(EventKind::PlanReady { lanes });
     image(&cx).await?;
-    cx.reporter().note(
-        Level::Warning,
-        "An even number of managers is no safer than one less.",
-    );
-    let lanes = names
-        .into_iter()
-        .zip(1..)
-        .map(|(name, number)| lane(cx.about(&name), name, number));
+    cx.reporter().note(Level::Warning, "An even number of managers is no safer than one less.");
+    let lanes =
+        names.into_iter().zip(1..).map(|(name, number)| lane(cx.about(&name), name, number));
     let ends: Vec<LaneEnd> = futures::future::try_join_all(lanes).await?;
     drop(cx);
     let log = reports.finish().await;
-    let next = [
-        "eval $(fleet env host1)".to_owned(),
-        "docker node ls".to_owned(),
-    ];
+    let next = ["eval $(fleet env host1)".to_owned(), "docker node ls".to_owned()];
     let colour = host.stderr_has_colour();
-    host.err(&report::summary(
-        &ends,
-        began.elapsed(),
-        &next,
-        log.as_deref(),
-        colour,
-    ));
+    host.err(&report::summary(&ends, began.elapsed(), &next, log.as_deref(), colour));
     Ok(())
 }

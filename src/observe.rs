@@ -154,9 +154,8 @@ async fn nodes(
     patience: Patience,
 ) -> Option<Vec<NodeFacts>> {
     for seen in observed.machines.values() {
-        let manages = seen
-            .facts()
-            .is_some_and(|f| f.swarm.manager && f.swarm.state == SwarmState::Active);
+        let manages =
+            seen.facts().is_some_and(|f| f.swarm.manager && f.swarm.state == SwarmState::Active);
         let Some(address) = seen.sighting.as_ref().and_then(|s| s.engine) else { continue };
         if !manages {
             continue;

@@ -49,8 +49,7 @@ static TERA: LazyLock<Tera> = LazyLock::new(|| {
         // Not `String`, which takes anything, an undefined value for an empty text.
         tera.register_filter(name, move |word: &str, _: Kwargs, _: &State<'_>| quote(word));
     }
-    tera.add_raw_templates(ALL.iter().copied())
-        .expect("a test renders every template");
+    tera.add_raw_templates(ALL.iter().copied()).expect("a test renders every template");
     tera
 });
 
@@ -67,9 +66,7 @@ pub fn render(name: &str, view: &impl Serialize) -> Result<String> {
 /// Gives a template without variables as it stands.
 pub(crate) fn plain(name: &str) -> &'static str {
     let found = ALL.iter().find(|(known, _)| *known == name);
-    found
-        .expect("a test looks up every template without variables")
-        .1
+    found.expect("a test looks up every template without variables").1
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The fast integration tests, in one binary: fakes, no machine. Real machines boot in
 //! `tests/lab` only.
 
+mod env;
+mod shell;
 mod ssh;
 mod style;
 mod support;

@@ -4,8 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleet::guest::keys::KeyPair;
-use fleet::guest::ssh::{Contact, Ended, Piece, Pty, Request, Ssh};
+use fleet::guest::ssh::{Ended, Piece, Pty, Request, Ssh};
 use fleet::guest::terminal::Size;
 use fleet::guest::{Guest, GuestFile, Script, Telling};
 use fleet_driver::event::{EventKind, Reporter, Stream};
@@ -14,7 +13,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::ssh::{Greeting, Manner, Server};
+use crate::support::ssh::{Manner, Server};
+
+mod connect;
 
 fn cx() -> Cx {
     Cx::new("/nowhere", Reporter::silent(), CancellationToken::new())
@@ -58,7 +59,8 @@ async fn exec(ssh: &Ssh, command: &str, input: Vec<u8>) -> (Vec<u8>, Vec<u8>, En
 
 fn context<'a>(error: &'a Error, key: &str) -> &'a str {
     let found = error.context().iter().find(|(known, _)| *known == key);
-    found.map(|(_, value)| value.as_str()).unwrap_or_else(|| panic!("no `{key}` in {error:?}"))
+    let (_, value) = found.unwrap_or_else(|| panic!("no `{key}` in {error:?}"));
+    value
 }
 
 #[tokio::test]
@@ -73,82 +75,6 @@ async fn the_pinned_host_is_let_in_and_one_connection_serves_all() {
     assert_eq!((seen.connections, seen.logins), (1, 1));
     assert_eq!(seen.commands, vec!["sudo -n sh -s"; 3]);
     ssh.close().await;
-}
-
-#[tokio::test]
-async fn a_changed_host_key_is_an_error_and_no_login_is_tried() {
-    let server = Server::proper().await;
-    let pinned = KeyPair::generate("another").unwrap();
-    let mut target = server.target();
-    target.host_key = pinned.public.clone();
-    let error = Ssh::wait_for(&target, Contact::First, &cx()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert_eq!(error.message(), "the host key of `host1` has changed");
-    assert_eq!(context(&error, "expected"), pinned.fingerprint().unwrap());
-    assert_eq!(context(&error, "offered"), server.host_key.fingerprint().unwrap());
-    assert!(error.hint_text().unwrap().contains("nothing was sent"));
-    assert_eq!((server.seen().connections, server.seen().logins), (1, 0));
-}
-
-#[tokio::test]
-async fn a_refused_key_is_an_error_at_once_for_a_guest_that_knew_it() {
-    let server = Server::proper().await;
-    let mut target = server.target();
-    target.key = KeyPair::generate("stranger").unwrap();
-    let error = Ssh::wait_for(&target, Contact::Known, &cx()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Guest);
-    assert_eq!(context(&error, "key"), target.key.fingerprint().unwrap());
-    assert_eq!(server.seen().connections, 1);
-}
-
-#[tokio::test]
-async fn a_guest_that_boots_is_waited_for() {
-    let boot = [Greeting::Close, Greeting::Silence, Greeting::Refusal, Greeting::Proper];
-    let server = Server::start(&boot, Manner::Runs).await;
-    let ssh = Ssh::wait_for(&server.target(), Contact::First, &cx()).await.unwrap();
-    assert_eq!(server.seen().connections, 4);
-    assert_eq!(ssh.run(&script("echo up"), &cx()).await.unwrap().stdout, b"up\n");
-}
-
-#[tokio::test]
-async fn a_port_that_nobody_listens_on_is_busy_until_the_deadline() {
-    let mut target = Server::proper().await.target();
-    // Bound but not listening: connections are refused, and nobody else gets the port.
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    target.address = socket.local_addr().unwrap();
-    let error = Ssh::connect(&target, &cx()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Busy);
-    let soon = cx().within(Duration::from_millis(300));
-    let error = Ssh::wait_for(&target, Contact::First, &soon).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Driver);
-    assert!(error.message().contains(&format!("SSH at {}", target.address)), "{error}");
-    assert!(error.hint_text().unwrap().contains("fleet logs host1"));
-}
-
-#[tokio::test]
-async fn something_else_on_the_port_is_named() {
-    let server = Server::start(&[Greeting::Garbage], Manner::Runs).await;
-    let error = Ssh::wait_for(&server.target(), Contact::First, &cx()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert!(error.message().contains("does not speak SSH"), "{error}");
-}
-
-#[tokio::test]
-async fn ctrl_c_ends_a_wait() {
-    let server = Server::start(&[Greeting::Silence; 9], Manner::Runs).await;
-    let cancel = CancellationToken::new();
-    let cx = Cx::new("/nowhere", Reporter::silent(), cancel.clone());
-    let target = server.target();
-    let waiting = Ssh::wait_for(&target, Contact::First, &cx);
-    let interrupt = async {
-        while server.seen().connections == 0 {
-            tokio::task::yield_now().await;
-        }
-        cancel.cancel();
-    };
-    let (result, ()) = tokio::join!(waiting, interrupt);
-    assert_eq!(result.unwrap_err().kind(), ErrorKind::Interrupted);
 }
 
 #[tokio::test]
@@ -238,10 +164,10 @@ async fn no_command_can_eat_its_script_and_lines_come_as_events() {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!((printed, complained), (
-        vec!["after".to_owned(), "end".to_owned()],
-        vec!["a".to_owned(), "b".to_owned()]
-    ));
+    assert_eq!(
+        (printed, complained),
+        (vec!["after".to_owned(), "end".to_owned()], vec!["a".to_owned(), "b".to_owned()])
+    );
 }
 
 #[tokio::test]
@@ -292,7 +218,8 @@ async fn files_arrive_whole_with_their_modes() {
     }
     let seen = server.seen();
     assert_eq!(seen.commands, ["sudo -n sh -s"], "one round trip, nothing in argv");
-    let left: Vec<_> = std::fs::read_dir(place("")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(place("")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left.len(), 3, "{left:?}");
 }
 
@@ -311,7 +238,8 @@ async fn files_change_all_or_not_at_all() {
     let error = ssh.put(&[file("first"), file("file/second")], &cx()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Guest);
     assert!(error.message().contains("write files"), "{error}");
-    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["file"]);
 }
 

@@ -54,18 +54,12 @@ fn files_are_short() {
 
 #[test]
 fn banned_calls_stay_in_their_one_file() {
-    holds(
-        rules::banned_calls,
-        "Use what stands behind each of these instead:",
-    );
+    holds(rules::banned_calls, "Use what stands behind each of these instead:");
 }
 
 #[test]
 fn every_file_is_part_of_the_program() {
-    holds(
-        rules::orphans,
-        "Name these with `mod` where they belong, or remove them:",
-    );
+    holds(rules::orphans, "Name these with `mod` where they belong, or remove them:");
 }
 
 #[test]
@@ -75,18 +69,12 @@ fn modules_are_named_for_what_they_know() {
 
 #[test]
 fn every_module_says_what_it_hides() {
-    holds(
-        rules::first_lines,
-        "Begin these with a `//!` line that says what they hide:",
-    );
+    holds(rules::first_lines, "Begin these with a `//!` line that says what they hide:");
 }
 
 #[test]
 fn serde_types_give_good_errors() {
-    holds(
-        rules::serde,
-        "`flatten` and `untagged` make poor errors; spell the type out:",
-    );
+    holds(rules::serde, "`flatten` and `untagged` make poor errors; spell the type out:");
 }
 
 #[test]

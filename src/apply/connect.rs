@@ -27,13 +27,15 @@ pub(super) async fn connect(ground: &Ground, machine: &mut Machine) -> Result<Ou
     }
     let cx = machine.cx.within(BOOT);
     let sighting = sight(machine).await?;
-    let address = sighting
-        .ssh
-        .ok_or_else(|| Error::driver("the driver does not say where SSH is"))?;
+    let address =
+        sighting.ssh.ok_or_else(|| Error::driver("the driver does not say where SSH is"))?;
     let record = ground.store().record(&machine.name).cloned();
     let record = record.ok_or_else(|| {
-        Error::conflict(format!("the records of `{}` are lost, and with them its host key", machine.name))
-            .hint(format!("make it anew: `fleet down {0}`, then `fleet up`", machine.name))
+        Error::conflict(format!(
+            "the records of `{}` are lost, and with them its host key",
+            machine.name
+        ))
+        .hint(format!("make it anew: `fleet down {0}`, then `fleet up`", machine.name))
     })?;
     let contact = if record.settled { Contact::Known } else { Contact::First };
     let target = Target {
@@ -53,7 +55,7 @@ pub(super) async fn connect(ground: &Ground, machine: &mut Machine) -> Result<Ou
             machine.ssh = Some(ssh);
             Ok(Outcome::Unchanged)
         }
-        Err(error) => Err(explained(error, &sighting, log.as_deref()).into()),
+        Err(error) => Err(explained(error, &machine.name, &sighting, log.as_deref()).into()),
     }
 }
 
@@ -92,18 +94,15 @@ async fn stuck(machine: &Machine, log: Option<&Path>) -> Error {
 }
 
 /// Adds what helps to see why a guest did not come.
-fn explained(error: Error, sighting: &Sighting, log: Option<&Path>) -> Error {
+fn explained(error: Error, machine: &str, sighting: &Sighting, log: Option<&Path>) -> Error {
     if !matches!(error.kind(), ErrorKind::Driver | ErrorKind::Busy) {
         return error;
     }
     let mut error = error;
     if let Some(log) = log {
         let text = std::fs::read(log).map(|b| String::from_utf8_lossy(&b).into_owned());
-        let clean: String = text
-            .unwrap_or_default()
-            .chars()
-            .filter(|c| !c.is_control() || *c == '\n')
-            .collect();
+        let clean: String =
+            text.unwrap_or_default().chars().filter(|c| !c.is_control() || *c == '\n').collect();
         let tail = run::tail(clean.trim_end(), 8);
         let shown = if tail.is_empty() { "(nothing)".to_owned() } else { tail };
         error = error.with("console", format!("\n    {}", shown.replace('\n', "\n    ")));
@@ -113,7 +112,7 @@ fn explained(error: Error, sighting: &Sighting, log: Option<&Path>) -> Error {
             "KVM may not work for guests on this host: set `accel = \"tcg\"` in `[driver.qemu]`, then `fleet down` and `fleet up`",
         );
     }
-    error.hint("look at its console: `fleet logs NAME`")
+    error.hint(format!("look at its console: `fleet logs {machine}`"))
 }
 
 /// Takes the seed away and removes its traces from the guest.

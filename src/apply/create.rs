@@ -51,12 +51,10 @@ pub(super) async fn create(
         },
     )?;
     let mut vm = vm_spec(&ground.fleet, spec, image);
-    let hosts: Vec<_> =
-        ground.fleet.machines.iter().map(|m| (m.address, m.name.clone())).collect();
+    let hosts: Vec<_> = ground.fleet.machines.iter().map(|m| (m.address, m.name.clone())).collect();
     let secured = engine::first_boot(ground, spec)?;
-    let (files, early) = secured.map_or_else(Default::default, |first| {
-        (first.files, vec![first.early])
-    });
+    let (files, early) =
+        secured.map_or_else(Default::default, |first| (first.files, vec![first.early]));
     vm.seed = seed::seed(&SeedInput {
         // A machine made again must not be taken for the one before.
         instance: format!("{}-{}", machine.id.uuid(), OffsetDateTime::now_utc().unix_timestamp()),

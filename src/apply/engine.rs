@@ -82,9 +82,7 @@ pub(super) async fn install(ground: &Ground, machine: &mut Machine) -> Result<Ou
     };
     let cx = machine.cx.within(script.limit);
     let ssh = machine.ssh.as_ref().ok_or_else(|| Error::bug("no connection"))?;
-    ssh.run(&script, &cx)
-        .await
-        .map_err(|e| scripts::explain(e, ground.fleet.network.internet))?;
+    ssh.run(&script, &cx).await.map_err(|e| scripts::explain(e, ground.fleet.network.internet))?;
     let found = look(machine).await?;
     if found.engine.is_none() {
         return Err(Error::guest("the engine is still missing after its installation")
@@ -116,7 +114,10 @@ pub(super) async fn configure(ground: &Ground, machine: &mut Machine) -> Result<
         Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error.into()),
         Err(error) if error.kind() == ErrorKind::Busy && on_disk => {
             let coming = found.first_boot == FirstBootState::Running
-                || found.unit.as_ref().is_some_and(|u| u.active.contains("activ") && u.active != "inactive");
+                || found
+                    .unit
+                    .as_ref()
+                    .is_some_and(|u| u.active.contains("activ") && u.active != "inactive");
             if coming {
                 return Ok(Outcome::Unchanged);
             }
@@ -130,12 +131,17 @@ pub(super) async fn configure(ground: &Ground, machine: &mut Machine) -> Result<
     Ok(Outcome::Done)
 }
 
+/// What to try when an engine does not do what it should.
+pub(super) fn engine_log(machine: &str) -> String {
+    format!("look at its log: `fleet ssh {machine} sudo journalctl -u docker`")
+}
+
 /// Waits until the engine answers over mutual TLS.
 pub(super) async fn wait(ground: &Ground, machine: &mut Machine) -> Result<Outcome, Stopped> {
     let engine = client(ground, &machine.name, &machine.cx).await?;
     let cx = machine.cx.within(STARTED);
     let reason = format!("the engine at {}", engine.address());
-    let hint = format!("look at its log: `fleet ssh {} sudo journalctl -u docker`", machine.name);
+    let hint = engine_log(&machine.name);
     wait::until(&cx, &reason, &hint, || async { engine.facts(&cx).await.map(drop) }).await?;
     Ok(Outcome::Unchanged)
 }

@@ -149,11 +149,7 @@ pub async fn apply(
 }
 
 /// Gets every image that the plan creates machines from, before the first one is made.
-async fn images(
-    session: &Session,
-    plan: &Plan,
-    cx: &Cx,
-) -> Result<BTreeMap<ImageRef, ImageFile>> {
+async fn images(session: &Session, plan: &Plan, cx: &Cx) -> Result<BTreeMap<ImageRef, ImageFile>> {
     let store = Images::open(&session.host);
     let mut files = BTreeMap::new();
     for lane in &plan.lanes {
@@ -182,10 +178,7 @@ async fn run_lane(ground: &Ground, lane: Lane) -> LaneEnd {
     let began = Instant::now();
     let outcome = match steps(ground, &lane).await {
         Ok(changed) => changed,
-        Err(Stopped::Failed(error)) => Outcome::Failed {
-            error: error.to_string(),
-            hint: error.hint_text().map(str::to_owned),
-        },
+        Err(Stopped::Failed(error)) => Outcome::failed(&error),
         Err(Stopped::Skipped(because)) => Outcome::Skipped { because },
     };
     if matches!(outcome, Outcome::Failed { .. } | Outcome::Skipped { .. }) {
@@ -267,7 +260,7 @@ impl Brief for Error {
         if self.kind() == ErrorKind::Interrupted {
             return Outcome::Skipped { because: "you interrupted".to_owned() };
         }
-        Outcome::Failed { error: self.to_string(), hint: self.hint_text().map(str::to_owned) }
+        Outcome::failed(self)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fleet_driver::event::Outcome;
 use fleet_driver::{Error, ErrorKind, Level, Power, Result, wait};
 
-use super::engine::client;
+use super::engine::{client, engine_log};
 use super::{Ground, Machine, Stopped};
 use crate::config::{Availability, Role};
 use crate::engine::{Engine, Force, NodeFacts, SwarmFacts, SwarmState};
@@ -20,7 +20,8 @@ const DRAIN: Duration = Duration::from_secs(120);
 /// What this machine's engine says of its part in a swarm.
 async fn part(engine: &Engine, machine: &Machine) -> Result<SwarmFacts> {
     let cx = machine.cx.within(JOIN);
-    wait::until(&cx, "the engine", "look at its log: `fleet ssh NAME journalctl -u docker`", || async {
+    let hint = engine_log(&machine.name);
+    wait::until(&cx, "the engine", &hint, || async {
         let facts = engine.facts(&cx).await?;
         if facts.swarm.state == SwarmState::Pending {
             return Err(Error::busy("the engine is joining its swarm"));
@@ -66,11 +67,10 @@ pub(super) async fn init(ground: &Ground, machine: &mut Machine) -> Result<Outco
             SwarmState::Active if swarm.managers.is_empty() => {
                 Err(Error::busy("the swarm has no leader yet"))
             }
-            SwarmState::Active => Err(Error::conflict(format!(
-                "`{}` is a worker of another swarm",
-                machine.name
-            ))
-            .hint("let it leave: `docker swarm leave` with its `fleet env`")),
+            SwarmState::Active => {
+                Err(Error::conflict(format!("`{}` is a worker of another swarm", machine.name))
+                    .hint("let it leave: `docker swarm leave` with its `fleet env`"))
+            }
             SwarmState::Error(why) => Err(Error::busy(why)),
             SwarmState::Inactive | SwarmState::Pending => Err(Error::busy("not yet")),
         }
@@ -175,8 +175,8 @@ pub(super) async fn ready(ground: &Ground, machine: &mut Machine) -> Result<Outc
     let own = client(ground, &machine.name, &machine.cx).await?;
     let (_, manager) = manager(ground, machine).await?;
     let cx = machine.cx.within(JOIN);
-    let hint = "look at the engine's log: `fleet ssh NAME journalctl -u docker`";
-    wait::until(&cx, "its node to be ready", hint, || async {
+    let hint = engine_log(&machine.name);
+    wait::until(&cx, "its node to be ready", &hint, || async {
         let node = node(&manager, &own, machine).await?;
         let reachable = node.role == Role::Worker || node.reachable;
         if node.ready && reachable {

@@ -26,9 +26,13 @@ pub async fn run(_: Args, host: &Host, global: &Global) -> Exit {
         }
     }
     let error = match host.var("DOCKER_HOST") {
-        Some(url) => Error::not_found("the Docker client of this shell talks to no machine of this fleet")
-            .with("DOCKER_HOST", url),
-        None => Error::not_found("the Docker client of this shell talks to no machine: `DOCKER_HOST` is not set"),
+        Some(url) => {
+            Error::not_found("the Docker client of this shell talks to no machine of this fleet")
+                .with("DOCKER_HOST", url)
+        }
+        None => Error::not_found(
+            "the Docker client of this shell talks to no machine: `DOCKER_HOST` is not set",
+        ),
     };
     Err(error.hint("point it at one: `eval $(fleet env NAME)`").into())
 }

@@ -27,11 +27,9 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let name = session.one(args.name.as_deref())?.name.clone();
     let console = logs::console(&session, &name).await?;
     if session.sighting(&name).await?.power != Power::Running {
-        return Err(Failure::Error(
-            Error::conflict(format!("`{name}` is not running")).hint(format!(
-                "start it: `fleet start {name}`; what it printed before: `fleet logs {name}`"
-            )),
-        ));
+        return Err(Failure::Error(Error::conflict(format!("`{name}` is not running")).hint(
+            format!("start it: `fleet start {name}`; what it printed before: `fleet logs {name}`"),
+        )));
     }
     let (input, output) = socket::connect(&console.socket).await.map_err(|e| {
         Error::host(format!("could not connect to the console of `{name}`"))

@@ -176,7 +176,13 @@ pub(super) async fn run(
         let again = [again.to_owned()];
         let next = if failed { &again } else { next };
         let log = log.filter(|_| failed);
-        host.err(&report::summary(&ends, began.elapsed(), next, log.as_deref(), host.stderr_has_colour()));
+        host.err(&report::summary(
+            &ends,
+            began.elapsed(),
+            next,
+            log.as_deref(),
+            host.stderr_has_colour(),
+        ));
     }
     if host.cancel().is_cancelled() {
         return Ok(130);
@@ -223,8 +229,7 @@ pub(super) async fn power(
         let driver = session.store.record(&spec.name).map_or(&spec.driver, |r| &r.driver).clone();
         lanes.push(Lane { machine: spec.name.clone(), driver, steps: planned });
     }
-    let plan =
-        Plan { images: BTreeSet::new(), lanes, gate: Gate::Unused, notes: Vec::new() };
+    let plan = Plan { images: BTreeSet::new(), lanes, gate: Gate::Unused, notes: Vec::new() };
     check(&session, &plan).await?;
     let credentials = credentials(&session)?;
     let tools = Tools { pki: Some(credentials.pki), key: Some(credentials.key), parallel: 16 };

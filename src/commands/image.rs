@@ -181,12 +181,14 @@ fn row(image: &Listed) -> Vec<String> {
 
 async fn remove(rm: Rm, images: &Images, host: &Host, global: &Global) -> Exit {
     if !rm.force {
-        return Err(Error::conflict("machines that are backed by an image do not start without it")
-            .hint(format!(
-                "take them down first (`fleet down`), then say `fleet image rm {} --force`",
-                rm.names.join(" ")
-            ))
-            .into());
+        return Err(Error::conflict(
+            "machines that are backed by an image do not start without it",
+        )
+        .hint(format!(
+            "take them down first (`fleet down`), then say `fleet image rm {} --force`",
+            rm.names.join(" ")
+        ))
+        .into());
     }
     let cx = context(host, Reporter::silent());
     for name in &rm.names {
@@ -215,4 +217,3 @@ fn context(host: &Host, reporter: Reporter) -> Cx {
 fn existing(force: bool) -> Existing {
     if force { Existing::Renew } else { Existing::Keep }
 }
-

@@ -33,9 +33,7 @@ pub struct Args {
 /// Runs `fleet init`.
 #[expect(clippy::unused_async, reason = "all commands are called alike")]
 pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
-    let path = host
-        .cwd()
-        .join(global.file.as_deref().unwrap_or(Path::new(FILE_NAME)));
+    let path = host.cwd().join(global.file.as_deref().unwrap_or(Path::new(FILE_NAME)));
     let folder = path.parent().unwrap_or(Path::new("/"));
     let name = match args.name {
         Some(name) => {
@@ -45,21 +43,9 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
         None => config::name_of_folder(&folder.file_name().unwrap_or_default().to_string_lossy()),
     };
     let text = starter(&name);
-    write(
-        &path,
-        &text,
-        if args.force {
-            Existing::Replace
-        } else {
-            Existing::Keep
-        },
-    )?;
+    write(&path, &text, if args.force { Existing::Replace } else { Existing::Keep })?;
     let fleet = Fleet::load(&path, &std::collections::BTreeMap::new())?;
-    let shown = path
-        .strip_prefix(host.cwd())
-        .unwrap_or(&path)
-        .display()
-        .to_string();
+    let shown = path.strip_prefix(host.cwd()).unwrap_or(&path).display().to_string();
     if global.json {
         let report =
             json!({ "v": 1, "file": shown, "fleet": name, "machines": fleet.machines.len() });
@@ -92,10 +78,8 @@ fn write(path: &Path, text: &str, existing: Existing) -> Result<(), Error> {
     let failed = |error: io::Error| {
         let taken = error.kind() == io::ErrorKind::AlreadyExists && existing == Existing::Keep;
         if taken {
-            let message = format!(
-                "there is a {} already",
-                path.file_name().unwrap_or_default().display()
-            );
+            let message =
+                format!("there is a {} already", path.file_name().unwrap_or_default().display());
             Error::conflict(message)
                 .with("file", path.display())
                 .hint("replace it: `fleet init --force`; check it: `fleet validate`")
@@ -130,14 +114,12 @@ mod tests {
     use super::*;
 
     fn init(host: &Host, force: bool, name: Option<&str>) -> Exit {
-        let args = Args {
-            force,
-            name: name.map(str::to_owned),
-        };
-        tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap()
-            .block_on(run(args, host, &Global::default()))
+        let args = Args { force, name: name.map(str::to_owned) };
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run(
+            args,
+            host,
+            &Global::default(),
+        ))
     }
 
     #[test]
@@ -145,20 +127,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let host = Host::captured(dir.path(), &[]);
         assert_eq!(init(&host, false, Some("my-fleet")).unwrap(), 0);
-        let fleet = Fleet::load(
-            &dir.path().join(FILE_NAME),
-            &std::collections::BTreeMap::new(),
-        );
+        let fleet = Fleet::load(&dir.path().join(FILE_NAME), &std::collections::BTreeMap::new());
         let fleet = fleet.unwrap();
         assert_eq!(fleet.name, "my-fleet");
         assert_eq!(fleet.machines.len(), 3);
         assert!(fleet.warnings.is_empty());
         assert!(host.printed().1.contains("wrote machines.toml"));
-        assert_eq!(
-            std::fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "a scratch file is left"
-        );
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "a scratch file is left");
     }
 
     #[test]
@@ -170,16 +145,8 @@ mod tests {
         assert!(init(&host, false, None).is_err());
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
         assert!(init(&host, true, None).is_ok());
-        assert!(
-            std::fs::read_to_string(&file)
-                .unwrap()
-                .contains("[machine.host1]")
-        );
-        assert_eq!(
-            std::fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "a scratch file is left"
-        );
+        assert!(std::fs::read_to_string(&file).unwrap().contains("[machine.host1]"));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "a scratch file is left");
     }
 
     #[test]

@@ -38,7 +38,9 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
             });
             // The environment of an engine may hold the password of a proxy.
             let mut wanted = json!(spec);
-            for value in wanted["engine"]["env"].as_object_mut().into_iter().flat_map(|m| m.values_mut()) {
+            for value in
+                wanted["engine"]["env"].as_object_mut().into_iter().flat_map(|m| m.values_mut())
+            {
                 *value = json!("[redacted]");
             }
             json!({

@@ -162,7 +162,8 @@ impl Session {
             (None, [only]) => Ok(only),
             (None, all) => {
                 let names: Vec<&str> = all.iter().map(|s| s.name.as_str()).collect();
-                Err(Error::usage("which machine?").hint(format!("name one of {}", names.join(", "))))
+                Err(Error::usage("which machine?")
+                    .hint(format!("name one of {}", names.join(", "))))
             }
         }
     }

@@ -15,11 +15,9 @@ pub struct Args {
 
 /// Runs `fleet restart`.
 pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
-    flow::power(host, global, &args.names, "fleet restart", |spec| {
-        match spec.engine.install {
-            Install::None => vec![Step::Stop, Step::Start, Step::Connect],
-            _ => vec![Step::Stop, Step::Start, Step::WaitEngine],
-        }
+    flow::power(host, global, &args.names, "fleet restart", |spec| match spec.engine.install {
+        Install::None => vec![Step::Stop, Step::Start, Step::Connect],
+        _ => vec![Step::Stop, Step::Start, Step::WaitEngine],
     })
     .await
 }

@@ -110,7 +110,7 @@ pub async fn target(session: &Session, name: &str) -> Result<Target> {
         address,
         user: record.user.clone(),
         host_key: record.host_key.clone(),
-        key: KeyPair::load_or_create(&session.dir().join("ssh/id_ed25519"))?,
+        key: KeyPair::load(&session.dir().join("ssh/id_ed25519"))?,
     })
 }
 
@@ -180,7 +180,9 @@ async fn talk(
     drop(raw);
 
     if terminal && !global.quiet {
-        host.err(&format!("Connection to {} closed.\n", target.machine));
+        // A shell that ended has left its line; one that was left has not.
+        let line = if matches!(parted, Ok(Parted::Far)) { "" } else { "\n" };
+        host.err(&format!("{line}Connection to {} closed.\n", target.machine));
     }
     match parted? {
         Parted::Far => Ok(output.end()?.code()),

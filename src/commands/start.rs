@@ -15,11 +15,9 @@ pub struct Args {
 
 /// Runs `fleet start`.
 pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
-    flow::power(host, global, &args.names, "fleet start", |spec| {
-        match spec.engine.install {
-            Install::None => vec![Step::Start, Step::Connect],
-            _ => vec![Step::Start, Step::WaitEngine],
-        }
+    flow::power(host, global, &args.names, "fleet start", |spec| match spec.engine.install {
+        Install::None => vec![Step::Start, Step::Connect],
+        _ => vec![Step::Start, Step::WaitEngine],
     })
     .await
 }

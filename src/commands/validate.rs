@@ -23,30 +23,15 @@ pub struct Args {
 /// Runs `fleet validate`.
 #[expect(clippy::unused_async, reason = "all commands are called alike")]
 pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
-    let path = super::file(
-        host,
-        &Global {
-            file: args.path.or(global.file.clone()),
-            ..global.clone()
-        },
-    )?;
+    let path =
+        super::file(host, &Global { file: args.path.or(global.file.clone()), ..global.clone() })?;
     let home = path.parent().unwrap_or(Path::new("/"));
     // The file can be right although the records beside it are damaged.
-    let recorded = Store::open(home)
-        .map(|store| store.addresses())
-        .unwrap_or_default();
+    let recorded = Store::open(home).map(|store| store.addresses()).unwrap_or_default();
     let fleet = Fleet::load(&path, &recorded)?;
-    let shown = path
-        .strip_prefix(host.cwd())
-        .unwrap_or(&path)
-        .display()
-        .to_string();
+    let shown = path.strip_prefix(host.cwd()).unwrap_or(&path).display().to_string();
     if global.json {
-        let names: Vec<&str> = fleet
-            .machines
-            .iter()
-            .map(|spec| spec.name.as_str())
-            .collect();
+        let names: Vec<&str> = fleet.machines.iter().map(|spec| spec.name.as_str()).collect();
         let warnings: Vec<_> = fleet.warnings.iter().map(Problem::to_json).collect();
         let report = json!({
             "v": 1,
@@ -71,13 +56,7 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
 /// What the file describes, in one line.
 fn summary(fleet: &Fleet) -> String {
     let some = |n: usize, noun: &str| format!("{n} {noun}{}", if n == 1 { "" } else { "s" });
-    let of = |role| {
-        fleet
-            .machines
-            .iter()
-            .filter(|spec| spec.role == Some(role))
-            .count()
-    };
+    let of = |role| fleet.machines.iter().filter(|spec| spec.role == Some(role)).count();
     let machines = some(fleet.machines.len(), "machine");
     let warnings = match fleet.warnings.len() {
         0 => String::new(),
@@ -85,10 +64,9 @@ fn summary(fleet: &Fleet) -> String {
     };
     match (&fleet.swarm, of(Role::Worker)) {
         (None, _) => format!("{machines}, no swarm{warnings}"),
-        (Some(_), 0) => format!(
-            "{machines}, a swarm of {}{warnings}",
-            some(of(Role::Manager), "manager")
-        ),
+        (Some(_), 0) => {
+            format!("{machines}, a swarm of {}{warnings}", some(of(Role::Manager), "manager"))
+        }
         (Some(_), workers) => format!(
             "{machines}, a swarm of {} and {}{warnings}",
             some(of(Role::Manager), "manager"),
@@ -106,13 +84,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("machines.toml"), text).unwrap();
         let host = Host::captured(dir.path(), &[]);
-        let global = Global {
-            json,
-            ..Global::default()
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
+        let global = Global { json, ..Global::default() };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let exit = runtime.block_on(run(Args { path: None }, &host, &global));
         let (out, err) = host.printed();
         (exit, out, err)

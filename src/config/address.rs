@@ -39,14 +39,9 @@ pub(crate) fn assign(
         if let Err(problem) = usable(subnet, *address, span.clone()) {
             problems.push(problem);
         } else if let Some(other) = owners.insert(*address, machine) {
-            let first = other
-                .fixed
-                .as_ref()
-                .map_or(other.span.clone(), |(_, span)| span.clone());
-            let message = format!(
-                "`{}` and `{}` have the same address {address}",
-                other.name, machine.name
-            );
+            let first = other.fixed.as_ref().map_or(other.span.clone(), |(_, span)| span.clone());
+            let message =
+                format!("`{}` and `{}` have the same address {address}", other.name, machine.name);
             let mut problem = Problem::error(message).at(span.clone(), "here too");
             if first != *span {
                 problem = problem.at(first, "it is taken here");
@@ -59,9 +54,7 @@ pub(crate) fn assign(
     // because they are still on the network.
     let mut kept: BTreeMap<Ipv4Addr, &str> = BTreeMap::new();
     for (name, address) in recorded {
-        let moved = wanted
-            .iter()
-            .any(|machine| machine.name == *name && machine.fixed.is_some());
+        let moved = wanted.iter().any(|machine| machine.name == *name && machine.fixed.is_some());
         if moved || usable(subnet, *address, 0..0).is_err() {
             continue;
         }
@@ -73,13 +66,9 @@ pub(crate) fn assign(
             continue;
         };
         problems.push(
-            Problem::error(format!(
-                "the existing machine `{name}` has the address {address}"
-            ))
-            .at(span.clone(), "taken")
-            .help(format!(
-                "choose another address, or `fleet down {name}` first"
-            )),
+            Problem::error(format!("the existing machine `{name}` has the address {address}"))
+                .at(span.clone(), "taken")
+                .help(format!("choose another address, or `fleet down {name}` first")),
         );
     }
 
@@ -89,16 +78,12 @@ pub(crate) fn assign(
         if let Some((address, _)) = machine.fixed {
             return address;
         }
-        let own = recorded
-            .get(&machine.name)
-            .filter(|own| kept.contains_key(own));
+        let own = recorded.get(&machine.name).filter(|own| kept.contains_key(own));
         if let Some(own) = own {
             return *own;
         }
         loop {
-            let Some(address) = subnet
-                .host(next)
-                .filter(|address| *address < subnet.broadcast())
+            let Some(address) = subnet.host(next).filter(|address| *address < subnet.broadcast())
             else {
                 homeless.push(machine);
                 return subnet.address();
@@ -136,20 +121,12 @@ fn larger_prefix(subnet: Cidr, machines: usize) -> u8 {
 
 /// Whether a machine can have an address.
 fn usable(subnet: Cidr, address: Ipv4Addr, span: Span) -> Result<(), Problem> {
-    let example = subnet
-        .host(20)
-        .filter(|address| *address < subnet.broadcast());
-    let example = example
-        .or_else(|| subnet.host(FIRST))
-        .unwrap_or(subnet.broadcast());
+    let example = subnet.host(20).filter(|address| *address < subnet.broadcast());
+    let example = example.or_else(|| subnet.host(FIRST)).unwrap_or(subnet.broadcast());
     let problem = |label: &str| {
-        Err(
-            Problem::error(format!("a machine cannot have the address {address}"))
-                .at(span.clone(), label)
-                .help(format!(
-                    "take one such as `\"{example}\"`, or leave `address` out"
-                )),
-        )
+        Err(Problem::error(format!("a machine cannot have the address {address}"))
+            .at(span.clone(), label)
+            .help(format!("take one such as `\"{example}\"`, or leave `address` out")))
     };
     if !subnet.contains(address) {
         problem(&format!("outside the lab network {subnet}"))
@@ -167,15 +144,10 @@ fn usable(subnet: Cidr, address: Ipv4Addr, span: Span) -> Result<(), Problem> {
 /// Reads the address of a machine, or of the first of several.
 pub(crate) fn read(text: &str, span: Span) -> Result<Ipv4Addr, Problem> {
     text.parse().map_err(|_| {
-        let help = match text
-            .split_once('/')
-            .map(|(address, _)| address.parse::<Ipv4Addr>())
-        {
+        let help = match text.split_once('/').map(|(address, _)| address.parse::<Ipv4Addr>()) {
             Some(Ok(address)) => format!("leave the prefix out: `\"{address}\"`"),
             _ => "write it like `\"10.77.0.20\"`".to_owned(),
         };
-        Problem::error("bad address")
-            .at(span, "not an IPv4 address")
-            .help(help)
+        Problem::error("bad address").at(span, "not an IPv4 address").help(help)
     })
 }

@@ -38,9 +38,7 @@ fn names(groups: &[Group<'_>], problems: &mut Problems) {
             let Some(other) = owners.insert(&spec.name, group) else {
                 continue;
             };
-            let count = [other, group]
-                .into_iter()
-                .find_map(|group| group.raw.count.as_ref());
+            let count = [other, group].into_iter().find_map(|group| group.raw.count.as_ref());
             let problem = Problem::error(format!("two machines are called `{}`", spec.name))
                 .at(group.name.span(), "here")
                 .at(other.name.span(), "and here");
@@ -64,14 +62,12 @@ fn forwards(groups: &[Group<'_>], problems: &mut Problems) {
             let port = forward.host.port();
             let machines = some(group.specs.len(), "machine");
             problems.push(
-                Problem::error(format!(
-                    "{machines} cannot share the port {port} of this computer"
-                ))
-                .at(at.span(), format!("`{}` has a `count`", group.name.get()))
-                .help(
-                    "a published port of a swarm service answers on every machine: forward \
+                Problem::error(format!("{machines} cannot share the port {port} of this computer"))
+                    .at(at.span(), format!("`{}` has a `count`", group.name.get()))
+                    .help(
+                        "a published port of a swarm service answers on every machine: forward \
                          it to one of them, or give each a table of its own",
-                ),
+                    ),
             );
             continue;
         }
@@ -93,10 +89,7 @@ fn forwards(groups: &[Group<'_>], problems: &mut Problems) {
                     Problem::error(format!("the port {port} of this computer leads {who}"))
                         .at(span.clone(), "taken")
                         .at(first.clone(), "by this one")
-                        .help(format!(
-                            "take another one, such as `\"{}\"`",
-                            elsewhere(forward)
-                        )),
+                        .help(format!("take another one, such as `\"{}\"`", elsewhere(forward))),
                 );
             }
             seen.push((forward, spec, span));
@@ -106,11 +99,7 @@ fn forwards(groups: &[Group<'_>], problems: &mut Problems) {
 
 fn elsewhere(forward: &fleet_driver::Forward) -> String {
     let port = forward.host.port();
-    let free = if port < u16::MAX - 1000 {
-        port + 1000
-    } else {
-        port - 1000
-    };
+    let free = if port < u16::MAX - 1000 { port + 1000 } else { port - 1000 };
     format!("{free}:{}", forward.guest)
 }
 
@@ -137,10 +126,7 @@ fn unused_options(file: &File, groups: &[Group<'_>], intact: Intact, problems: &
         }
     }
     let used = |driver: &str| {
-        groups
-            .iter()
-            .flat_map(|group| &group.specs)
-            .any(|spec| spec.driver == driver)
+        groups.iter().flat_map(|group| &group.specs).any(|spec| spec.driver == driver)
     };
     if intact == Intact::Damaged {
         return;
@@ -162,9 +148,7 @@ fn unused_options(file: &File, groups: &[Group<'_>], intact: Intact, problems: &
 fn managers(file: &File, groups: &[Group<'_>], intact: Intact, problems: &mut Problems) {
     let managing: Vec<&Group<'_>> = groups.iter().filter(|group| manages(group)).collect();
     let number: usize = managing.iter().map(|group| group.specs.len()).sum();
-    let mut marks = managing
-        .iter()
-        .filter_map(|group| group.raw.role.as_ref().map(At::span));
+    let mut marks = managing.iter().filter_map(|group| group.raw.role.as_ref().map(At::span));
     let swarm = file.swarm.as_ref().map_or(0..0, At::span);
     if number == 0 {
         let Some(first) = groups.first().filter(|_| intact == Intact::Whole) else {
@@ -173,10 +157,7 @@ fn managers(file: &File, groups: &[Group<'_>], intact: Intact, problems: &mut Pr
         problems.push(
             Problem::error("a swarm needs a manager")
                 .at(swarm, "no machine has `role = \"manager\"`")
-                .help(format!(
-                    "write `role = \"manager\"` below `[machine.{}]`",
-                    first.name.get()
-                )),
+                .help(format!("write `role = \"manager\"` below `[machine.{}]`", first.name.get())),
         );
         return;
     }
@@ -197,15 +178,8 @@ fn managers(file: &File, groups: &[Group<'_>], intact: Intact, problems: &mut Pr
         ),
         n if n % 2 == 0 => (
             format!("an even number of managers: {n}"),
-            format!(
-                "a majority of {n} is {}, so only {} may fail",
-                n / 2 + 1,
-                (n - 1) / 2
-            ),
-            format!(
-                "{odd} managers bear as many failures, {} bear one more",
-                n + 1
-            ),
+            format!("a majority of {n} is {}, so only {} may fail", n / 2 + 1, (n - 1) / 2),
+            format!("{odd} managers bear as many failures, {} bear one more", n + 1),
         ),
         _ => return,
     };
@@ -217,26 +191,14 @@ fn managers(file: &File, groups: &[Group<'_>], intact: Intact, problems: &mut Pr
 }
 
 fn manages(group: &Group<'_>) -> bool {
-    group
-        .raw
-        .role
-        .as_ref()
-        .is_some_and(|role| *role.get() == Role::Manager)
+    group.raw.role.as_ref().is_some_and(|role| *role.get() == Role::Manager)
 }
 
 fn without_engine(groups: &[Group<'_>], problems: &mut Problems) {
     for group in groups {
-        let bare = group
-            .specs
-            .first()
-            .is_some_and(|spec| spec.engine.install == Install::None);
+        let bare = group.specs.first().is_some_and(|spec| spec.engine.install == Install::None);
         if bare {
-            let at = group
-                .raw
-                .engine
-                .install
-                .as_ref()
-                .map_or(group.name.span(), At::span);
+            let at = group.raw.engine.install.as_ref().map_or(group.name.span(), At::span);
             problems.push(
                 Problem::error(format!("`{}` cannot join the swarm", group.name.get()))
                     .at(at, "no engine is installed in it")
@@ -275,24 +237,15 @@ fn without_swarm(file: &File, groups: &[Group<'_>], problems: &mut Problems) {
         problems.push(problem.help("add a line `[swarm]`, or remove `role`"));
         return;
     }
-    let labels = groups
-        .iter()
-        .filter_map(|group| Some(("labels", group.raw.labels.keys().next()?.span())));
-    let defaults = file
-        .defaults
-        .labels
-        .keys()
-        .next()
-        .map(|key| ("labels", key.span()));
+    let labels =
+        groups.iter().filter_map(|group| Some(("labels", group.raw.labels.keys().next()?.span())));
+    let defaults = file.defaults.labels.keys().next().map(|key| ("labels", key.span()));
     let availability = groups
         .iter()
         .filter_map(|group| Some(("availability", group.raw.availability.as_ref()?.span())));
     for (key, span) in labels.chain(defaults).chain(availability) {
-        let engine = if key == "labels" {
-            "; labels of the engine go below `[engine]`"
-        } else {
-            ""
-        };
+        let engine =
+            if key == "labels" { "; labels of the engine go below `[engine]`" } else { "" };
         problems.push(
             Problem::warning(format!("`{key}` has no effect without `[swarm]`"))
                 .at(span, "about a node of a swarm")

@@ -184,10 +184,7 @@ impl Diagnostic for Problem {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.0
-            .help
-            .as_ref()
-            .map(|help| Box::new(help) as Box<dyn fmt::Display>)
+        self.0.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
@@ -199,17 +196,15 @@ impl Diagnostic for Problem {
         if self.0.marks.is_empty() {
             return None;
         }
-        Some(Box::new(self.0.marks.iter().enumerate().map(
-            |(n, (span, label))| {
-                let label = (!label.is_empty()).then(|| label.clone());
-                let at = (span.start, span.end - span.start);
-                if n == 0 {
-                    LabeledSpan::new_primary_with_span(label, at)
-                } else {
-                    LabeledSpan::new_with_span(label, at)
-                }
-            },
-        )))
+        Some(Box::new(self.0.marks.iter().enumerate().map(|(n, (span, label))| {
+            let label = (!label.is_empty()).then(|| label.clone());
+            let at = (span.start, span.end - span.start);
+            if n == 0 {
+                LabeledSpan::new_primary_with_span(label, at)
+            } else {
+                LabeledSpan::new_with_span(label, at)
+            }
+        })))
     }
 }
 
@@ -226,11 +221,7 @@ impl Invalid {
     pub(crate) fn unreadable(kind: ErrorKind, name: &str, problem: Problem) -> Self {
         let mut problem = problem;
         name.clone_into(&mut problem.0.name);
-        Self {
-            kind,
-            name: name.to_owned(),
-            problems: vec![problem],
-        }
+        Self { kind, name: name.to_owned(), problems: vec![problem] }
     }
 
     /// `Config`; `NotFound` if there is no such file, `Host` if it cannot be read.
@@ -260,11 +251,7 @@ impl Invalid {
     /// All problems as JSON, below `errors` and `warnings`.
     pub fn to_json(&self) -> Value {
         let of = |level| -> Vec<Value> {
-            self.problems
-                .iter()
-                .filter(|p| p.0.level == level)
-                .map(Problem::to_json)
-                .collect()
+            self.problems.iter().filter(|p| p.0.level == level).map(Problem::to_json).collect()
         };
         json!({
             "v": 1,
@@ -279,12 +266,7 @@ impl Invalid {
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |level| self.problems.iter().filter(|p| p.0.level == level).count();
-        write!(
-            f,
-            "{} has {}",
-            self.name,
-            some(count(Level::Error), "error")
-        )?;
+        write!(f, "{} has {}", self.name, some(count(Level::Error), "error"))?;
         match count(Level::Warning) {
             0 => Ok(()),
             n => write!(f, " and {}", some(n, "warning")),
@@ -296,11 +278,7 @@ impl std::error::Error for Invalid {}
 
 /// Renders problems one below the other.
 pub fn render_all(problems: &[Problem], colour: Colour) -> String {
-    problems
-        .iter()
-        .map(|problem| problem.render(colour))
-        .collect::<Vec<_>>()
-        .join("\n")
+    problems.iter().map(|problem| problem.render(colour)).collect::<Vec<_>>().join("\n")
 }
 
 /// A number with its noun: `1 error`, `3 errors`.
@@ -320,10 +298,7 @@ impl Problems {
 
     /// How many there are that make the file unusable.
     pub(crate) fn errors(&self) -> usize {
-        self.0
-            .iter()
-            .filter(|problem| problem.0.level == Level::Error)
-            .count()
+        self.0.iter().filter(|problem| problem.0.level == Level::Error).count()
     }
 
     /// Sorts what was found by place and ties it to its text: the warnings if that
@@ -344,15 +319,7 @@ impl Problems {
         for problem in &mut problems {
             problem.attach(&name, &named);
         }
-        if failed {
-            Err(Invalid {
-                kind: ErrorKind::Config,
-                name,
-                problems,
-            })
-        } else {
-            Ok(problems)
-        }
+        if failed { Err(Invalid { kind: ErrorKind::Config, name, problems }) } else { Ok(problems) }
     }
 }
 

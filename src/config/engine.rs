@@ -26,15 +26,8 @@ const LOG_DRIVERS: [&str; 11] = [
     "none",
 ];
 
-const STORAGE_DRIVERS: [&str; 7] = [
-    "overlay2",
-    "overlayfs",
-    "fuse-overlayfs",
-    "btrfs",
-    "zfs",
-    "vfs",
-    "native",
-];
+const STORAGE_DRIVERS: [&str; 7] =
+    ["overlay2", "overlayfs", "fuse-overlayfs", "btrfs", "zfs", "vfs", "native"];
 
 /// Namespaces that the engine keeps for itself and refuses as labels.
 const RESERVED: [&str; 3] = ["com.docker.", "io.docker.", "org.dockerproject."];
@@ -112,9 +105,7 @@ fn each(
     read: impl Fn(&At<String>) -> Result<String, Problem>,
     problems: &mut Problems,
 ) -> Vec<String> {
-    list.iter()
-        .filter_map(|at| read(at).map_err(|problem| problems.push(problem)).ok())
-        .collect()
+    list.iter().filter_map(|at| read(at).map_err(|problem| problems.push(problem)).ok()).collect()
 }
 
 fn texts(
@@ -141,11 +132,8 @@ fn install(at: &At<String>, dir: &Path) -> Result<Install, Problem> {
         path if path.contains('/') => {
             let file = expand::absolute(dir, path);
             if !file.is_file() {
-                let label = if file.is_dir() {
-                    "this is a folder"
-                } else {
-                    "there is no such file"
-                };
+                let label =
+                    if file.is_dir() { "this is a folder" } else { "there is no such file" };
                 return Err(Problem::error("the install script is missing")
                     .at(at.span(), label)
                     .help("paths start at the folder of this file"));
@@ -174,27 +162,21 @@ fn version(at: &At<String>) -> Result<String, Problem> {
     if good(text) {
         return Ok(text.to_owned());
     }
-    let bare = text
-        .trim()
-        .trim_start_matches(['v', 'V', '=', '^', '~', '>', ' ']);
+    let bare = text.trim().trim_start_matches(['v', 'V', '=', '^', '~', '>', ' ']);
     let help = match text {
         "latest" | "stable" | "*" => "leave `version` out to get what the source offers".to_owned(),
         _ if good(bare) => format!("did you mean `\"{bare}\"`?"),
         _ => "write it in full or its first parts: `\"28\"`, `\"28.2\"`, `\"28.2.2\"`".to_owned(),
     };
-    Err(Problem::error("bad engine version")
-        .at(at.span(), "not a version")
-        .help(help))
+    Err(Problem::error("bad engine version").at(at.span(), "not a version").help(help))
 }
 
 /// Checks a label's key for an engine.
 fn engine_label(key: &At<String>) -> Result<(), Problem> {
     if let Some(space) = RESERVED.iter().find(|space| key.get().starts_with(**space)) {
-        return Err(
-            Problem::error(format!("the label `{}` is reserved", key.get()))
-                .at(key.span(), format!("`{space}*` belongs to the engine"))
-                .help("choose another name, such as one of a domain of your own"),
-        );
+        return Err(Problem::error(format!("the label `{}` is reserved", key.get()))
+            .at(key.span(), format!("`{space}*` belongs to the engine"))
+            .help("choose another name, such as one of a domain of your own"));
     }
     label_key(key, ".-_/")
 }
@@ -212,10 +194,7 @@ fn label_key(key: &At<String>, others: &str) -> Result<(), Problem> {
     if text.chars().all(plain) && text.starts_with(ends) && text.ends_with(ends) {
         return Ok(());
     }
-    let fixed: String = text
-        .chars()
-        .map(|c| if plain(c) { c } else { '-' })
-        .collect();
+    let fixed: String = text.chars().map(|c| if plain(c) { c } else { '-' }).collect();
     let fixed = fixed.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     let help = if fixed.is_empty() {
         "a label has a name: `site = \"lab\"`".to_owned()
@@ -254,23 +233,12 @@ fn variable(key: &At<String>) -> Result<(), Problem> {
 fn mirror(at: &At<String>) -> Result<String, Problem> {
     let text = at.get().trim_end_matches('/');
     let bad = |label: &str, help: String| {
-        Err(Problem::error("bad registry mirror")
-            .at(at.span(), label)
-            .help(help))
+        Err(Problem::error("bad registry mirror").at(at.span(), label).help(help))
     };
-    let rest = at
-        .get()
-        .strip_prefix("https://")
-        .or_else(|| at.get().strip_prefix("http://"));
+    let rest = at.get().strip_prefix("https://").or_else(|| at.get().strip_prefix("http://"));
     match rest.map(|rest| rest.trim_end_matches('/')) {
-        None => bad(
-            "the scheme is missing",
-            format!("did you mean `\"https://{text}\"`?"),
-        ),
-        Some("") => bad(
-            "the host is missing",
-            "write it like `\"https://mirror.example\"`".into(),
-        ),
+        None => bad("the scheme is missing", format!("did you mean `\"https://{text}\"`?")),
+        Some("") => bad("the host is missing", "write it like `\"https://mirror.example\"`".into()),
         Some(rest) if rest.contains(['?', '#', '@', ' ']) => bad(
             "only a host and a path",
             "the engine takes no user, query or fragment here".to_owned(),

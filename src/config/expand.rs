@@ -59,13 +59,7 @@ pub(crate) fn expand<'a>(
         let names = name::machines(name, raw.count.as_ref().map(|at| *at.get()), problems);
         let spec = machine(raw, &base, &file.driver, dir, problems);
         wanted.extend(places(name, raw, &names, problems));
-        let specs = names
-            .into_iter()
-            .map(|name| Spec {
-                name,
-                ..spec.clone()
-            })
-            .collect();
+        let specs = names.into_iter().map(|name| Spec { name, ..spec.clone() }).collect();
         groups.push(Group { name, raw, specs });
     }
 
@@ -93,26 +87,11 @@ fn defaults(table: &Defaults, dir: &Path, problems: &mut Problems) -> Base {
         engine: engine::base(),
     };
     Base {
-        driver: table
-            .driver
-            .as_ref()
-            .map_or(none.driver, |at| at.get().clone()),
-        image: or(
-            table.image.as_ref().map(|at| image::resolve(at, dir)),
-            &none.image,
-            problems,
-        ),
+        driver: table.driver.as_ref().map_or(none.driver, |at| at.get().clone()),
+        image: or(table.image.as_ref().map(|at| image::resolve(at, dir)), &none.image, problems),
         cpus: table.cpus.as_ref().map_or(none.cpus, |at| *at.get() as u32),
-        memory_mib: or(
-            table.memory.as_ref().map(|at| MEMORY.read(at)),
-            &none.memory_mib,
-            problems,
-        ),
-        disk_mib: or(
-            table.disk.as_ref().map(|at| DISK.read(at)),
-            &none.disk_mib,
-            problems,
-        ),
+        memory_mib: or(table.memory.as_ref().map(|at| MEMORY.read(at)), &none.memory_mib, problems),
+        disk_mib: or(table.disk.as_ref().map(|at| DISK.read(at)), &none.disk_mib, problems),
         user: or(table.user.as_ref().map(name::user), &none.user, problems),
         labels: labels(&none.labels, &table.labels, problems),
         engine: none.engine,
@@ -128,45 +107,25 @@ fn machine(
 ) -> Spec {
     let driver = raw.driver.as_ref().map_or(&base.driver, At::get).clone();
     let ports = raw.ports.iter().flatten().filter_map(|at| {
-        ports::parse(at.get(), at.span())
-            .map_err(|problem| problems.push(problem))
-            .ok()
+        ports::parse(at.get(), at.span()).map_err(|problem| problems.push(problem)).ok()
     });
     let ports = ports.collect();
-    let mut options = drivers
-        .options(&driver)
-        .map(|at| at.get().clone())
-        .unwrap_or_default();
+    let mut options = drivers.options(&driver).map(|at| at.get().clone()).unwrap_or_default();
     if let Some(own) = raw.options(&driver) {
         lay_over(&mut options, own.get());
     }
     Spec {
         name: String::new(),
-        image: or(
-            raw.image.as_ref().map(|at| image::resolve(at, dir)),
-            &base.image,
-            problems,
-        ),
+        image: or(raw.image.as_ref().map(|at| image::resolve(at, dir)), &base.image, problems),
         cpus: raw.cpus.as_ref().map_or(base.cpus, |at| *at.get() as u32),
-        memory_mib: or(
-            raw.memory.as_ref().map(|at| MEMORY.read(at)),
-            &base.memory_mib,
-            problems,
-        ),
-        disk_mib: or(
-            raw.disk.as_ref().map(|at| DISK.read(at)),
-            &base.disk_mib,
-            problems,
-        ),
+        memory_mib: or(raw.memory.as_ref().map(|at| MEMORY.read(at)), &base.memory_mib, problems),
+        disk_mib: or(raw.disk.as_ref().map(|at| DISK.read(at)), &base.disk_mib, problems),
         address: Ipv4Addr::UNSPECIFIED,
         user: or(raw.user.as_ref().map(name::user), &base.user, problems),
         ports,
         role: raw.role.as_ref().map(|at| *at.get()),
         labels: labels(&base.labels, &raw.labels, problems),
-        availability: raw
-            .availability
-            .as_ref()
-            .map_or(Availability::Active, |at| *at.get()),
+        availability: raw.availability.as_ref().map_or(Availability::Active, |at| *at.get()),
         engine: engine::merge(&base.engine, &raw.engine, dir, problems),
         options,
         driver,
@@ -223,18 +182,11 @@ fn places(
     });
     let nth = |n: usize| {
         let (first, span) = fixed.clone()?;
-        Some((
-            Ipv4Addr::from(u32::from(first).saturating_add(n as u32)),
-            span,
-        ))
+        Some((Ipv4Addr::from(u32::from(first).saturating_add(n as u32)), span))
     };
     names
         .iter()
         .enumerate()
-        .map(|(n, machine)| Wanted {
-            name: machine.clone(),
-            fixed: nth(n),
-            span: name.span(),
-        })
+        .map(|(n, machine)| Wanted { name: machine.clone(), fixed: nth(n), span: name.span() })
         .collect()
 }

@@ -17,9 +17,7 @@ pub(crate) fn resolve(at: &At<Image>, dir: &Path) -> Result<ImageRef, Problem> {
 
 fn by_text(text: &str, span: Span, dir: &Path) -> Result<ImageRef, Problem> {
     let bad = |label: &str, help: String| {
-        Err(Problem::error(format!("bad image `{text}`"))
-            .at(span.clone(), label)
-            .help(help))
+        Err(Problem::error(format!("bad image `{text}`")).at(span.clone(), label).help(help))
     };
     if text.contains("://") {
         let help = format!("write `image = {{ url = \"{text}\", sha256 = \"...\" }}`");
@@ -48,14 +46,9 @@ fn by_text(text: &str, span: Span, dir: &Path) -> Result<ImageRef, Problem> {
 fn by_url(download: &Download, table: Span) -> Result<ImageRef, Problem> {
     let form = "write `{ url = \"https://...\", sha256 = \"...\" }`";
     let Some(url) = &download.url else {
-        return Err(Problem::error("an image without `url`")
-            .at(table, "from where?")
-            .help(form));
+        return Err(Problem::error("an image without `url`").at(table, "from where?").help(form));
     };
-    let host = url
-        .get()
-        .strip_prefix("https://")
-        .or_else(|| url.get().strip_prefix("http://"));
+    let host = url.get().strip_prefix("https://").or_else(|| url.get().strip_prefix("http://"));
     if host.is_none_or(|rest| rest.is_empty() || rest.starts_with('/'))
         || url.get().contains(char::is_whitespace)
     {
@@ -87,12 +80,7 @@ fn by_url(download: &Download, table: Span) -> Result<ImageRef, Problem> {
         let name = if digits == 64 { "sha256" } else { "sha512" };
         return Err(Problem::error(format!("bad `{name}` of an image"))
             .at(digest.span(), label)
-            .help(format!(
-                "it is {digits} hexadecimal digits, as `{name}sum` prints them"
-            )));
+            .help(format!("it is {digits} hexadecimal digits, as `{name}sum` prints them")));
     }
-    Ok(ImageRef::Url {
-        url: url.get().clone(),
-        digest: hex,
-    })
+    Ok(ImageRef::Url { url: url.get().clone(), digest: hex })
 }

@@ -18,10 +18,7 @@ use super::{FILE_NAME, Fleet, Role, Spec, expand, name, network, schema, shape, 
 
 /// Looks for `machines.toml` in `start` and the folders above it.
 pub fn find(start: &Path) -> Option<PathBuf> {
-    start
-        .ancestors()
-        .map(|dir| dir.join(FILE_NAME))
-        .find(|file| file.is_file())
+    start.ancestors().map(|dir| dir.join(FILE_NAME)).find(|file| file.is_file())
 }
 
 impl Fleet {
@@ -99,25 +96,14 @@ fn understand(
         // Half a file would only make for complaints about what seems to be missing.
         table.get_mut().clear();
     }
-    let intact = if problems.errors() == 0 {
-        Intact::Whole
-    } else {
-        Intact::Damaged
-    };
+    let intact = if problems.errors() == 0 { Intact::Whole } else { Intact::Damaged };
     let file = deserialize(table, problems);
 
     let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
-    let folder = dir
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let folder = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let name = name::fleet(file.fleet.name.as_ref(), &folder, problems);
     let (network, subnet) = network::resolve(&file.network, problems);
-    let swarm = file
-        .swarm
-        .as_ref()
-        .map(|at| swarm::resolve(at, &file.network, subnet, problems));
+    let swarm = file.swarm.as_ref().map(|at| swarm::resolve(at, &file.network, subnet, problems));
     let groups = expand::expand(&file, &dir, subnet, recorded, problems);
     check::check(&file, &groups, intact, problems);
     if groups.is_empty() && intact == Intact::Whole {
@@ -127,19 +113,9 @@ fn understand(
     let machines = groups
         .into_iter()
         .flat_map(|group| group.specs)
-        .map(|spec| Spec {
-            role: role(&spec),
-            ..spec
-        })
+        .map(|spec| Spec { role: role(&spec), ..spec })
         .collect();
-    Fleet {
-        name,
-        file: path,
-        network,
-        swarm,
-        machines,
-        warnings: Vec::new(),
-    }
+    Fleet { name, file: path, network, swarm, machines, warnings: Vec::new() }
 }
 
 /// Turns what the schema allows into values; an error here is a rule that the schema
@@ -162,11 +138,7 @@ fn deserialize(table: Spanned<DeTable<'_>>, problems: &mut Problems) -> File {
 
 fn no_machines(text: &str) -> Problem {
     let empty = text.trim().is_empty();
-    let message = if empty {
-        "the file is empty"
-    } else {
-        "there is no machine in this file"
-    };
+    let message = if empty { "the file is empty" } else { "there is no machine in this file" };
     let end = text.trim_end().len();
     let help = "a machine is a table such as `[machine.host1]`; `fleet init --force` writes a \
                 file to start from";
@@ -201,16 +173,10 @@ fn not_utf8(shown: String, error: &std::string::FromUtf8Error) -> Invalid {
     let mut problems = Problems::default();
     problems.push(
         Problem::error("the file is not UTF-8")
-            .at(
-                good..good + '\u{fffd}'.len_utf8(),
-                format!("the byte 0x{byte:02x} is no letter"),
-            )
+            .at(good..good + '\u{fffd}'.len_utf8(), format!("the byte 0x{byte:02x} is no letter"))
             .help("save the file again with the encoding UTF-8"),
     );
-    match problems.finish(Source {
-        name: shown.clone(),
-        text,
-    }) {
+    match problems.finish(Source { name: shown.clone(), text }) {
         Err(invalid) => invalid,
         Ok(_) => Invalid::unreadable(ErrorKind::Config, &shown, Problem::error("not UTF-8")),
     }

@@ -22,12 +22,7 @@ pub(crate) fn machines(
         check("machine", at, LONGEST, problems);
         return vec![at.get().clone()];
     };
-    check(
-        "machine",
-        at,
-        LONGEST - 1 - count.to_string().len(),
-        problems,
-    );
+    check("machine", at, LONGEST - 1 - count.to_string().len(), problems);
     (1..=count).map(|n| format!("{}-{n}", at.get())).collect()
 }
 
@@ -98,23 +93,14 @@ pub(crate) fn user(at: &At<String>) -> Result<String, Problem> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     let start = |c: char| c.is_ascii_lowercase() || c == '_';
     let (label, help) = if name == "root" {
-        (
-            "root has an account already",
-            "fleet makes one that may become root: `\"fleet\"`".into(),
-        )
+        ("root has an account already", "fleet makes one that may become root: `\"fleet\"`".into())
     } else if name.is_empty() || name.len() > 32 {
-        (
-            "from 1 to 32 characters",
-            "write it like `\"fleet\"`".to_owned(),
-        )
+        ("from 1 to 32 characters", "write it like `\"fleet\"`".to_owned())
     } else if !name.chars().all(plain) || !name.starts_with(start) {
         let fixed: String = name.to_lowercase().chars().filter(|c| plain(*c)).collect();
         let fixed = fixed.trim_start_matches(|c: char| !start(c));
         let help = if fixed.is_empty() { "fleet" } else { fixed };
-        (
-            "lower-case letters, digits, `-` and `_` only",
-            format!("did you mean `\"{help}\"`?"),
-        )
+        ("lower-case letters, digits, `-` and `_` only", format!("did you mean `\"{help}\"`?"))
     } else {
         return Ok(name.to_owned());
     };

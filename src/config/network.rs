@@ -17,10 +17,7 @@ pub(crate) struct Cidr {
 impl Cidr {
     /// The network of this prefix that contains an address.
     pub(crate) fn around(address: Ipv4Addr, prefix: u8) -> Self {
-        Self {
-            base: u32::from(address) & mask(prefix),
-            prefix,
-        }
+        Self { base: u32::from(address) & mask(prefix), prefix }
     }
 
     /// Reads `10.77.0.0/24`; the error is what is wrong and what to write instead.
@@ -35,11 +32,7 @@ impl Cidr {
         };
         let Ok(address) = address.parse::<Ipv4Addr>() else {
             let six = address.parse::<std::net::Ipv6Addr>().is_ok();
-            let label = if six {
-                "only IPv4 is supported"
-            } else {
-                "not an IPv4 address"
-            };
+            let label = if six { "only IPv4 is supported" } else { "not an IPv4 address" };
             return Err((label.to_owned(), example()));
         };
         let Some(prefix) = prefix.parse::<u8>().ok().filter(|prefix| *prefix <= 32) else {
@@ -95,81 +88,38 @@ fn mask(prefix: u8) -> u32 {
 }
 
 /// The lab network unless the file says otherwise.
-pub(crate) const DEFAULT: Cidr = Cidr {
-    base: 0x0a4d_0000,
-    prefix: 24,
-};
+pub(crate) const DEFAULT: Cidr = Cidr { base: 0x0a4d_0000, prefix: 24 };
 
 /// What a lab network must stay clear of, and who is there.
 const TAKEN: [(Cidr, &str); 2] = [
-    (
-        Cidr {
-            base: 0x0a00_0200,
-            prefix: 24,
-        },
-        "the NAT of QEMU and VirtualBox is 10.0.2.0/24",
-    ),
-    (
-        Cidr {
-            base: 0xac11_0000,
-            prefix: 16,
-        },
-        "the engine's `docker0` is 172.17.0.0/16",
-    ),
+    (Cidr { base: 0x0a00_0200, prefix: 24 }, "the NAT of QEMU and VirtualBox is 10.0.2.0/24"),
+    (Cidr { base: 0xac11_0000, prefix: 16 }, "the engine's `docker0` is 172.17.0.0/16"),
 ];
 
 /// Private networks: RFC 1918, section 3, and shared address space, RFC 6598.
 const PRIVATE: [Cidr; 4] = [
-    Cidr {
-        base: 0x0a00_0000,
-        prefix: 8,
-    },
-    Cidr {
-        base: 0xac10_0000,
-        prefix: 12,
-    },
-    Cidr {
-        base: 0xc0a8_0000,
-        prefix: 16,
-    },
-    Cidr {
-        base: 0x6440_0000,
-        prefix: 10,
-    },
+    Cidr { base: 0x0a00_0000, prefix: 8 },
+    Cidr { base: 0xac10_0000, prefix: 12 },
+    Cidr { base: 0xc0a8_0000, prefix: 16 },
+    Cidr { base: 0x6440_0000, prefix: 10 },
 ];
 
 /// Resolves `[network]`.
 pub(crate) fn resolve(table: &NetworkTable, problems: &mut Problems) -> (Network, Cidr) {
-    let subnet = table
-        .subnet
-        .as_ref()
-        .map_or(Ok(DEFAULT), read)
-        .unwrap_or_else(|problem| {
-            problems.push(problem);
-            DEFAULT
-        });
+    let subnet = table.subnet.as_ref().map_or(Ok(DEFAULT), read).unwrap_or_else(|problem| {
+        problems.push(problem);
+        DEFAULT
+    });
     let internet = table.internet.as_ref().is_none_or(|at| *at.get());
-    (
-        Network {
-            subnet: subnet.address(),
-            prefix: subnet.prefix(),
-            internet,
-        },
-        subnet,
-    )
+    (Network { subnet: subnet.address(), prefix: subnet.prefix(), internet }, subnet)
 }
 
 fn read(at: &At<String>) -> Result<Cidr, Problem> {
     let problem = |label: String, help: String| {
-        Problem::error("bad lab network")
-            .at(at.span(), label)
-            .help(help)
+        Problem::error("bad lab network").at(at.span(), label).help(help)
     };
     let subnet = Cidr::parse(at.get()).map_err(|(label, help)| problem(label, help))?;
-    if !PRIVATE
-        .iter()
-        .any(|private| private.contains(subnet.address()))
-    {
+    if !PRIVATE.iter().any(|private| private.contains(subnet.address())) {
         return Err(problem(
             "not a private network".to_owned(),
             format!("machines would lose sight of real hosts; take one such as `\"{DEFAULT}\"`"),

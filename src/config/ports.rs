@@ -10,9 +10,7 @@ use super::diagnose::{Problem, Span};
 /// that of the guest.
 pub(crate) fn parse(text: &str, span: Span) -> Result<Forward, Problem> {
     read(text.trim()).map_err(|(label, help)| {
-        Problem::error(format!("bad port `{text}`"))
-            .at(span, label)
-            .help(help)
+        Problem::error(format!("bad port `{text}`")).at(span, label).help(help)
     })
 }
 
@@ -25,10 +23,7 @@ fn read(text: &str) -> Result<Forward, (String, String)> {
         Some((ports, "udp")) => (ports, Protocol::Udp),
         Some((ports, other)) => {
             let label = format!("`{other}` is not a protocol");
-            return Err((
-                label,
-                format!("write `\"{ports}/tcp\"` or `\"{ports}/udp\"`"),
-            ));
+            return Err((label, format!("write `\"{ports}/tcp\"` or `\"{ports}/udp\"`")));
         }
     };
     let (rest, guest) = match ports.rsplit_once(':') {
@@ -65,11 +60,7 @@ fn read(text: &str) -> Result<Forward, (String, String)> {
             }
         },
     };
-    Ok(Forward {
-        host,
-        guest,
-        protocol,
-    })
+    Ok(Forward { host, guest, protocol })
 }
 
 /// Whether two forwards cannot be open at once.

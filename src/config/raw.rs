@@ -252,14 +252,8 @@ pub(crate) struct Machine {
 }
 
 /// The names of all drivers, in the order in which they are listed.
-pub(crate) const DRIVERS: [&str; 6] = [
-    "qemu",
-    "virtualbox",
-    "libvirt",
-    "vmware",
-    "azure",
-    "generic",
-];
+pub(crate) const DRIVERS: [&str; 6] =
+    ["qemu", "virtualbox", "libvirt", "vmware", "azure", "generic"];
 
 macro_rules! by_name {
     ($($table:ty),*) => {$(

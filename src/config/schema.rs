@@ -19,10 +19,7 @@ pub(crate) fn inline() -> Value {
 }
 
 fn generate(settings: SchemaSettings) -> Value {
-    let mut schema = settings
-        .into_generator()
-        .into_root_schema_for::<File>()
-        .to_value();
+    let mut schema = settings.into_generator().into_root_schema_for::<File>().to_value();
     without_null(&mut schema);
     schema
 }
@@ -42,10 +39,7 @@ fn without_null(schema: &mut Value) {
             if let Some(Value::Array(names)) = map.get_mut("enum") {
                 names.retain(|name| !name.is_null());
             }
-            if map
-                .get("default")
-                .is_some_and(|value| value.is_null() || value.is_object())
-            {
+            if map.get("default").is_some_and(|value| value.is_null() || value.is_object()) {
                 map.remove("default");
             }
             if let Some(Value::Array(choices)) = map.get_mut("anyOf") {

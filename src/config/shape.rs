@@ -44,9 +44,7 @@ impl Walk<'_> {
         let mut bad = Vec::new();
         for (key, value) in table.iter_mut() {
             let (name, span) = (key.get_ref().to_string(), key.span());
-            let Some(rule) = known
-                .get(&name)
-                .or_else(|| (others != false).then_some(others))
+            let Some(rule) = known.get(&name).or_else(|| (others != false).then_some(others))
             else {
                 out.push(self.unknown(&name, span, value, known, path));
                 bad.push(name);
@@ -119,9 +117,7 @@ impl Walk<'_> {
             let machine = &self.root["properties"]["machine"]["additionalProperties"]["properties"];
             value.get_ref().as_table().is_some_and(|table| {
                 !table.is_empty()
-                    && table
-                        .keys()
-                        .all(|key| !machine[key.get_ref().as_ref()].is_null())
+                    && table.keys().all(|key| !machine[key.get_ref().as_ref()].is_null())
             })
         };
         let help = if let Some(near) = closest(name, keys()) {
@@ -143,9 +139,7 @@ impl Walk<'_> {
             ([], _) => format!("unknown key `{name}` at {place}"),
             _ => format!("unknown key `{name}` in {place}"),
         };
-        Problem::error(message)
-            .at(span, "not known here")
-            .help(help)
+        Problem::error(message).at(span, "not known here").help(help)
     }
 
     /// The table in which a key that is wrong here would be right.
@@ -159,21 +153,14 @@ impl Walk<'_> {
         if path.first() != Some(&"machine") && has(machine) && !has(&tables["defaults"]) {
             return Some("[machine.NAME]".to_owned());
         }
-        tables
-            .iter()
-            .find(|(_, schema)| has(schema))
-            .map(|(table, _)| format!("[{table}]"))
+        tables.iter().find(|(_, schema)| has(schema)).map(|(table, _)| format!("[{table}]"))
     }
 }
 
 /// The rules of which a value must fit one.
 fn alternatives(schema: &Value) -> Vec<&Value> {
     let typed = schema.get("type").is_some();
-    match schema
-        .get("anyOf")
-        .or_else(|| schema.get("oneOf"))
-        .and_then(Value::as_array)
-    {
+    match schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Value::as_array) {
         Some(choices) if !typed => choices.iter().collect(),
         _ if schema.is_object() => vec![schema],
         _ => Vec::new(),
@@ -222,20 +209,14 @@ fn wrong_type(
     path: &Path<'_>,
 ) -> Problem {
     let (key, subject) = subject(path);
-    let wanted: Vec<&str> = rules
-        .iter()
-        .filter_map(|rule| rule["type"].as_str())
-        .collect();
+    let wanted: Vec<&str> = rules.iter().filter_map(|rule| rule["type"].as_str()).collect();
     let words: Vec<&str> = wanted.iter().map(|kind| in_words(kind)).collect();
     let found = match value.get_ref() {
         DeValue::Boolean(truth) => format!("`{truth}`"),
         other => in_words(kind(other)).to_owned(),
     };
     let example = || {
-        let text = rules
-            .iter()
-            .chain([&schema])
-            .find_map(|rule| rule["examples"][0].as_str())?;
+        let text = rules.iter().chain([&schema]).find_map(|rule| rule["examples"][0].as_str())?;
         Some(format!("write it like `{key} = \"{text}\"`"))
     };
     let wants = |kind: &str| wanted.contains(&kind);
@@ -264,11 +245,7 @@ fn wrong_type(
         }
         _ if wanted == ["object"] => Some(format!("write it as a table: `[{}]`", path.join("."))),
         DeValue::Float(n) if wants("integer") => {
-            let whole = n
-                .as_str()
-                .parse::<f64>()
-                .map_or(1.0, f64::ceil)
-                .clamp(1.0, 1e6);
+            let whole = n.as_str().parse::<f64>().map_or(1.0, f64::ceil).clamp(1.0, 1e6);
             Some(format!("write `{key} = {whole}`"))
         }
         _ if wants("integer") => Some(format!("write it like `{key} = 1`")),
@@ -277,18 +254,12 @@ fn wrong_type(
         _ => example().or_else(|| Some(format!("write it like `{key} = \"...\"`"))),
     };
     let (message, label) = match value.get_ref() {
-        DeValue::Integer(_) if schema["x-fleet"] == "size" => (
-            format!("{subject} needs a unit"),
-            "how many of what?".to_owned(),
-        ),
-        _ => (
-            format!("{subject} must be {}", words.join(" or ")),
-            format!("this is {found}"),
-        ),
+        DeValue::Integer(_) if schema["x-fleet"] == "size" => {
+            (format!("{subject} needs a unit"), "how many of what?".to_owned())
+        }
+        _ => (format!("{subject} must be {}", words.join(" or ")), format!("this is {found}")),
     };
-    Problem::error(message)
-        .at(value.span(), label)
-        .maybe_help(help)
+    Problem::error(message).at(value.span(), label).maybe_help(help)
 }
 
 /// Checks a text against the fixed words of its rules, if they have any.
@@ -307,9 +278,7 @@ fn choice(text: &str, span: Span, rules: &[&Value], path: &Path<'_>) -> Result<(
     let (key, _) = subject(path);
     let help = did_you_mean(text, words.iter().copied())
         .unwrap_or_else(|| format!("it may be {}", one_of(words.iter().copied())));
-    Err(Problem::error(format!("unknown {key} `{text}`"))
-        .at(span, "not one of them")
-        .help(help))
+    Err(Problem::error(format!("unknown {key} `{text}`")).at(span, "not one of them").help(help))
 }
 
 /// Checks a number against the bounds of its rule.
@@ -332,12 +301,6 @@ fn range(number: Option<i64>, span: Span, rule: &Value, path: &Path<'_>) -> Resu
         (Some(least), Some(most)) => format!("it may be from {least} to {most}"),
         _ => String::new(),
     };
-    let help = if help.is_empty() {
-        bounds
-    } else {
-        help.to_owned()
-    };
-    Err(Problem::error(format!("{subject} is out of range"))
-        .at(span, label)
-        .help(help))
+    let help = if help.is_empty() { bounds } else { help.to_owned() };
+    Err(Problem::error(format!("{subject} is out of range")).at(span, label).help(help))
 }

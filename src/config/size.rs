@@ -10,9 +10,7 @@ use super::raw::At;
 /// Reads a size, in MiB; the error is what is wrong and what to write instead.
 pub(crate) fn parse(text: &str) -> Result<u64, (String, String)> {
     let text = text.trim();
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = (&text[..digits], text[digits..].trim());
     let example = || "write a number and a unit, such as `\"512 MiB\"` or `\"2 GiB\"`".to_owned();
     if text.starts_with('-') {
@@ -38,16 +36,9 @@ pub(crate) fn parse(text: &str) -> Result<u64, (String, String)> {
     };
     let size = value * mib;
     if size.fract() != 0.0 {
-        let below = if size < 1.0 {
-            "less than 1 MiB"
-        } else {
-            "not a whole number of MiB"
-        };
+        let below = if size < 1.0 { "less than 1 MiB" } else { "not a whole number of MiB" };
         let near = size.round().max(1.0);
-        return Err((
-            format!("this is {below}"),
-            format!("write `\"{near} MiB\"`"),
-        ));
+        return Err((format!("this is {below}"), format!("write `\"{near} MiB\"`")));
     }
     Ok(size as u64)
 }
@@ -105,9 +96,7 @@ impl Bounds {
     /// Reads a size in MiB and holds it against the bounds.
     pub(crate) fn read(&self, at: &At<String>) -> Result<u64, Problem> {
         let problem = |label: String, help: String| {
-            Problem::error(format!("bad size for `{}`", self.key))
-                .at(at.span(), label)
-                .help(help)
+            Problem::error(format!("bad size for `{}`", self.key)).at(at.span(), label).help(help)
         };
         let mib = parse(at.get()).map_err(|(label, help)| problem(label, help))?;
         if mib < self.least {

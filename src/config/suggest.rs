@@ -30,10 +30,7 @@ pub(crate) fn closest<'a>(
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let word = word.to_lowercase().replace('-', "_");
-    let other = OTHERS
-        .iter()
-        .find(|(theirs, _)| *theirs == word)
-        .map(|(_, ours)| *ours);
+    let other = OTHERS.iter().find(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours);
     candidates
         .into_iter()
         .filter_map(|candidate| {

@@ -24,10 +24,7 @@ pub(crate) fn resolve(
     problems: &mut Problems,
 ) -> Swarm {
     let table = at.get();
-    let size = table
-        .subnet_size
-        .as_ref()
-        .map_or(DEFAULT_SIZE, |at| *at.get() as u32);
+    let size = table.subnet_size.as_ref().map_or(DEFAULT_SIZE, |at| *at.get() as u32);
     let mut pools: Vec<(Cidr, Span)> = Vec::new();
     for pool in table.address_pools.iter().flatten() {
         match read(pool, size, &pools) {
@@ -59,26 +56,18 @@ pub(crate) fn resolve(
 
 fn read(at: &At<String>, size: u32, before: &[(Cidr, Span)]) -> Result<Cidr, Problem> {
     let problem = |label: String, help: String| {
-        Problem::error("bad address pool")
-            .at(at.span(), label)
-            .help(help)
+        Problem::error("bad address pool").at(at.span(), label).help(help)
     };
     let pool = Cidr::parse(at.get()).map_err(|(label, help)| problem(label, help))?;
     if u32::from(pool.prefix()) > size {
         return Err(problem(
             format!("smaller than one network of it, a /{size}"),
-            format!(
-                "write a shorter prefix, or `subnet_size = {}`",
-                pool.prefix()
-            ),
+            format!("write a shorter prefix, or `subnet_size = {}`", pool.prefix()),
         ));
     }
     if let Some((other, span)) = before.iter().find(|(other, _)| other.overlaps(pool)) {
-        return Err(problem(
-            "overlaps another pool".to_owned(),
-            "remove one of them".to_owned(),
-        )
-        .at(span.clone(), format!("{other} is here")));
+        return Err(problem("overlaps another pool".to_owned(), "remove one of them".to_owned())
+            .at(span.clone(), format!("{other} is here")));
     }
     Ok(pool)
 }
@@ -100,10 +89,7 @@ fn default_pool(lab: Cidr, size: u32, span: Span, problems: &mut Problems) {
     } else if pool.overlaps(lab) && u64::from(u32::from(lab.address())) < end {
         problems.push(
             Problem::warning("the swarm's overlay networks will reach the lab network")
-                .at(
-                    span,
-                    format!("they are taken from {DEFAULT_POOL}, lowest first"),
-                )
+                .at(span, format!("they are taken from {DEFAULT_POOL}, lowest first"))
                 .help(help),
         );
     }

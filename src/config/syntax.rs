@@ -20,8 +20,7 @@ pub(crate) fn problems(text: &str, errors: &[Error]) -> Vec<Problem> {
     let (doubled, broken): (Vec<_>, Vec<_>) = errors.iter().partition(|e| leaves_the_rest(e));
     let header = |error: &&Error| {
         let line = line_at(text, error.span().map_or(0, |span| span.start));
-        text.get(line)
-            .is_some_and(|line| line.trim_start().starts_with('['))
+        text.get(line).is_some_and(|line| line.trim_start().starts_with('['))
     };
     // The keys of a doubled table are doubled too; once is enough.
     let tables = doubled.iter().any(header);
@@ -31,10 +30,7 @@ pub(crate) fn problems(text: &str, errors: &[Error]) -> Vec<Problem> {
         !tables || header(error) || first(text, &line_at(text, span.start), key, false).is_some()
     };
     let doubled = doubled.iter().filter(own).copied();
-    doubled
-        .chain(broken.into_iter().take(SHOWN))
-        .map(|error| problem(text, error))
-        .collect()
+    doubled.chain(broken.into_iter().take(SHOWN)).map(|error| problem(text, error)).collect()
 }
 
 fn problem(text: &str, error: &Error) -> Problem {
@@ -53,23 +49,16 @@ fn problem(text: &str, error: &Error) -> Problem {
     } else {
         "a line is `[table]` or `key = value`, and texts stand in quotes"
     };
-    Problem::error(format!("not TOML: {}", error.message()))
-        .at(span, "here")
-        .help(help)
+    Problem::error(format!("not TOML: {}", error.message())).at(span, "here").help(help)
 }
 
 /// A key or table that is there twice.
 fn twice(text: &str, span: Span) -> Problem {
     let key = text.get(span.clone()).unwrap_or_default().trim();
     let line = line_at(text, span.start);
-    let table = text
-        .get(line.clone())
-        .is_some_and(|line| line.trim_start().starts_with('['));
+    let table = text.get(line.clone()).is_some_and(|line| line.trim_start().starts_with('['));
     let (what, help) = if table {
-        (
-            "table",
-            "give one of them another name; for machines that are alike write `count = 2`",
-        )
+        ("table", "give one of them another name; for machines that are alike write `count = 2`")
     } else {
         ("key", "remove one of them")
     };
@@ -85,14 +74,8 @@ fn twice(text: &str, span: Span) -> Problem {
 /// The bytes of the line around a place.
 fn line_at(text: &str, at: usize) -> Span {
     let at = at.min(text.len());
-    let start = text
-        .get(..at)
-        .and_then(|before| before.rfind('\n'))
-        .map_or(0, |at| at + 1);
-    let end = text
-        .get(at..)
-        .and_then(|after| after.find('\n'))
-        .map_or(text.len(), |n| at + n);
+    let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+    let end = text.get(at..).and_then(|after| after.find('\n')).map_or(text.len(), |n| at + n);
     start..end
 }
 

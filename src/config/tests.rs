@@ -22,21 +22,14 @@ fn golden(path: &Path, text: &str) -> Result<(), String> {
     }
     let expected = std::fs::read_to_string(path).unwrap_or_default();
     let name = path.display();
-    if expected == text {
-        Ok(())
-    } else {
-        Err(format!("{name} is not what came out:\n{text}"))
-    }
+    if expected == text { Ok(()) } else { Err(format!("{name} is not what came out:\n{text}")) }
 }
 
 /// Renders every `*.toml` of a folder and compares it with the file beside it.
 fn compare_all(folder: &str, ending: &str, render: impl Fn(&str, &str) -> String) {
     let folder = repository("tests/golden/config").join(folder);
-    let mut cases: Vec<PathBuf> = folder
-        .read_dir()
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut cases: Vec<PathBuf> =
+        folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
     cases.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
     cases.sort();
     assert!(cases.len() > 5, "the cases are missing");
@@ -56,14 +49,8 @@ fn every_invalid_file_says_where_and_what_to_do() {
     compare_all("invalid", "txt", |name, text| {
         let invalid = fresh(text).expect_err(name);
         for problem in invalid.problems() {
-            assert!(
-                problem.place().is_some(),
-                "{name}: `{problem}` has no place"
-            );
-            assert!(
-                problem.help_text().is_some(),
-                "{name}: `{problem}` has no help"
-            );
+            assert!(problem.place().is_some(), "{name}: `{problem}` has no place");
+            assert!(problem.help_text().is_some(), "{name}: `{problem}` has no help");
         }
         invalid.render(Colour::Off)
     });
@@ -90,10 +77,7 @@ fn every_valid_file_becomes_complete_machines() {
             "machines": fleet.machines,
         });
         let root = repository("").display().to_string();
-        serde_json::to_string_pretty(&value)
-            .unwrap()
-            .replace(&root, "[DIR]/")
-            + "\n"
+        serde_json::to_string_pretty(&value).unwrap().replace(&root, "[DIR]/") + "\n"
     });
 }
 
@@ -101,26 +85,10 @@ fn every_valid_file_becomes_complete_machines() {
 fn the_lab_of_the_repository_is_three_machines_and_a_swarm() {
     let path = repository(FILE_NAME);
     let fleet = Fleet::load(&path, &BTreeMap::new()).unwrap();
-    let names: Vec<_> = fleet
-        .machines
-        .iter()
-        .map(|spec| (spec.name.as_str(), spec.role))
-        .collect();
+    let names: Vec<_> = fleet.machines.iter().map(|spec| (spec.name.as_str(), spec.role)).collect();
     let (manager, worker) = (Some(Role::Manager), Some(Role::Worker));
-    assert_eq!(
-        names,
-        [
-            ("host1", manager),
-            ("worker-1", worker),
-            ("worker-2", worker)
-        ]
-    );
-    assert!(
-        fleet
-            .machines
-            .iter()
-            .all(|spec| spec.driver == "qemu" && spec.memory_mib == 1024)
-    );
+    assert_eq!(names, [("host1", manager), ("worker-1", worker), ("worker-2", worker)]);
+    assert!(fleet.machines.iter().all(|spec| spec.driver == "qemu" && spec.memory_mib == 1024));
     assert!(fleet.warnings.is_empty());
     assert_eq!(fleet.file, path);
 }
@@ -135,17 +103,12 @@ fn the_reference_explains_every_key() {
     let text = std::fs::read_to_string(repository("docs/machines.toml.md")).unwrap();
     let schema: serde_json::Value = serde_json::from_str(&json_schema()).unwrap();
     let tables = schema["definitions"].as_object().unwrap().values();
-    let keys = tables
-        .chain([&schema])
-        .filter_map(|table| table["properties"].as_object());
+    let keys = tables.chain([&schema]).filter_map(|table| table["properties"].as_object());
     let missing: Vec<&String> = keys
         .flat_map(|keys| keys.keys())
         .filter(|key| !text.contains(&format!("`{key}`")))
         .collect();
-    assert!(
-        missing.is_empty(),
-        "docs/machines.toml.md does not explain {missing:?}"
-    );
+    assert!(missing.is_empty(), "docs/machines.toml.md does not explain {missing:?}");
 }
 
 #[test]
@@ -184,13 +147,7 @@ fn files_that_cannot_be_read() {
     assert!(latin1.render(Colour::Off).contains("0xf6"));
 
     std::fs::write(dir.path().join("bom"), "\u{feff}[machine.a]\n").unwrap();
-    assert_eq!(
-        Fleet::load(&dir.path().join("bom"), &BTreeMap::new())
-            .unwrap()
-            .machines
-            .len(),
-        1
-    );
+    assert_eq!(Fleet::load(&dir.path().join("bom"), &BTreeMap::new()).unwrap().machines.len(), 1);
 }
 
 #[test]
@@ -214,10 +171,7 @@ fn scripts_and_images_are_found_from_the_folder_of_the_file() {
     std::fs::write(dir.path().join(FILE_NAME), text).unwrap();
     let fleet = Fleet::load(&dir.path().join(FILE_NAME), &BTreeMap::new()).unwrap();
     let spec = &fleet.machines[0];
-    assert_eq!(
-        spec.engine.install,
-        Install::Script(dir.path().join("engine.sh"))
-    );
+    assert_eq!(spec.engine.install, Install::Script(dir.path().join("engine.sh")));
     assert_eq!(spec.image, ImageRef::Path(dir.path().join("../disk.img")));
 }
 
@@ -228,11 +182,7 @@ pub(super) fn addresses(
 ) -> BTreeMap<String, Ipv4Addr> {
     let fleet = Fleet::parse(text, "machines.toml", recorded)
         .unwrap_or_else(|e| panic!("{}\n{text}", e.render(Colour::Off)));
-    fleet
-        .machines
-        .into_iter()
-        .map(|spec| (spec.name, spec.address))
-        .collect()
+    fleet.machines.into_iter().map(|spec| (spec.name, spec.address)).collect()
 }
 
 #[test]
@@ -255,20 +205,13 @@ fn an_address_of_an_existing_machine_cannot_be_given_away() {
     let invalid = Fleet::parse(text, "machines.toml", &recorded).unwrap_err();
     assert_eq!(invalid.problems()[0].place(), Some((3, 11)));
     // Another lab network: the old addresses mean nothing there.
-    let moved = addresses(
-        "[network]\nsubnet = \"10.78.0.0/24\"\n[machine.a]\n",
-        &recorded,
-    );
+    let moved = addresses("[network]\nsubnet = \"10.78.0.0/24\"\n[machine.a]\n", &recorded);
     assert_eq!(moved["a"], Ipv4Addr::new(10, 78, 0, 11));
 }
 
 #[test]
 fn a_count_never_renames_a_machine() {
-    let names = |text: &str| {
-        addresses(text, &BTreeMap::new())
-            .into_keys()
-            .collect::<Vec<_>>()
-    };
+    let names = |text: &str| addresses(text, &BTreeMap::new()).into_keys().collect::<Vec<_>>();
     assert_eq!(names("[machine.web]\n"), ["web"]);
     assert_eq!(names("[machine.web]\ncount = 1\n"), ["web-1"]);
     assert_eq!(names("[machine.web]\ncount = 2\n"), ["web-1", "web-2"]);

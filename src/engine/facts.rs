@@ -162,17 +162,10 @@ pub(super) fn node(node: Node) -> NodeFacts {
             }
         },
         ready: status.state == Some(NodeState::READY),
-        state: if message.is_empty() {
-            state.to_owned()
-        } else {
-            format!("{state}: {message}")
-        },
+        state: if message.is_empty() { state.to_owned() } else { format!("{state}: {message}") },
         leader: manager.leader.unwrap_or_default(),
         reachable: manager.reachability == Some(Reachability::REACHABLE),
         labels: spec.labels.unwrap_or_default().into_iter().collect(),
-        engine: description
-            .engine
-            .and_then(|e| e.engine_version)
-            .unwrap_or_default(),
+        engine: description.engine.and_then(|e| e.engine_version).unwrap_or_default(),
     }
 }

@@ -12,11 +12,7 @@ use rustls::{AlertDescription, CertificateError};
 /// Server errors (5xx) are `Busy` here; calls that need a manager look again.
 pub(super) fn from_bollard(error: Bollard, what: &str) -> Error {
     let new = |kind, because: &str| Error::new(kind, format!("could not {what}: {because}"));
-    if let Bollard::DockerResponseServerError {
-        status_code,
-        message,
-    } = &error
-    {
+    if let Bollard::DockerResponseServerError { status_code, message } = &error {
         let message = redact(message.trim());
         let kind = match status_code {
             404 => ErrorKind::NotFound,
@@ -25,22 +21,15 @@ pub(super) fn from_bollard(error: Bollard, what: &str) -> Error {
             500..=599 => ErrorKind::Busy,
             _ => ErrorKind::Guest,
         };
-        let message = if message.is_empty() {
-            format!("HTTP status {status_code}")
-        } else {
-            message
-        };
+        let message =
+            if message.is_empty() { format!("HTTP status {status_code}") } else { message };
         return new(kind, &message).with("status", status_code);
     }
     if let Some(error) = tls(&error, what) {
         return error;
     }
     if let Some(io) = innermost_io(&error) {
-        let kind = if passes(io.kind()) {
-            ErrorKind::Busy
-        } else {
-            ErrorKind::Guest
-        };
+        let kind = if passes(io.kind()) { ErrorKind::Busy } else { ErrorKind::Guest };
         return new(kind, &io.to_string());
     }
     match error {
@@ -61,11 +50,7 @@ pub(super) fn from_bollard(error: Bollard, what: &str) -> Error {
 pub(super) fn redact(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = ["SWMTKN-", "SWMKEY-"]
-        .iter()
-        .filter_map(|mark| rest.find(mark))
-        .min()
-    {
+    while let Some(at) = ["SWMTKN-", "SWMKEY-"].iter().filter_map(|mark| rest.find(mark)).min() {
         out.push_str(&rest[..at]);
         out.push_str("[redacted]");
         let end = rest[at..]
@@ -118,20 +103,13 @@ fn chain<'a>(error: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 'st
 }
 
 fn innermost_io(error: &Bollard) -> Option<&io::Error> {
-    chain(error)
-        .into_iter()
-        .filter_map(<dyn StdError>::downcast_ref)
-        .last()
+    chain(error).into_iter().filter_map(<dyn StdError>::downcast_ref).last()
 }
 
 fn tls(error: &Bollard, what: &str) -> Option<Error> {
-    let cause: &rustls::Error = chain(error)
-        .into_iter()
-        .find_map(<dyn StdError>::downcast_ref)?;
+    let cause: &rustls::Error = chain(error).into_iter().find_map(<dyn StdError>::downcast_ref)?;
     let new = |because: &str, hint: &str| {
-        Error::conflict(format!("could not {what}: {because}"))
-            .hint(hint)
-            .because(cause.clone())
+        Error::conflict(format!("could not {what}: {because}")).hint(hint).because(cause.clone())
     };
     Some(match cause {
         rustls::Error::InvalidCertificate(bad) => match bad {
@@ -143,10 +121,7 @@ fn tls(error: &Bollard, what: &str) -> Option<Error> {
                 "set this host's clock: the certificate was made later than now",
             ),
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                new(
-                    "the engine's certificate is not for this address",
-                    RECONFIGURE,
-                )
+                new("the engine's certificate is not for this address", RECONFIGURE)
             }
             _ => new("the engine's certificate is not of this fleet", RECONFIGURE),
         },
@@ -160,10 +135,7 @@ fn tls(error: &Bollard, what: &str) -> Option<Error> {
             | AlertDescription::UnsupportedCertificate
             | AlertDescription::DecryptError
             | AlertDescription::AccessDenied,
-        ) => new(
-            "the engine refuses the fleet's client certificate",
-            RECONFIGURE,
-        ),
+        ) => new("the engine refuses the fleet's client certificate", RECONFIGURE),
         rustls::Error::InvalidMessage(_) => new(
             "what answers there does not speak TLS",
             "look which program has that port; an engine of this fleet speaks TLS only",

@@ -43,10 +43,7 @@ impl Engine {
     /// # Errors
     /// `Conflict`: the client certificate and its key are not usable.
     pub fn new(address: SocketAddr, pki: &Pki) -> Result<Self> {
-        Ok(Self {
-            docker: transport::connect(address, pki)?,
-            address,
-        })
+        Ok(Self { docker: transport::connect(address, pki)?, address })
     }
 
     /// Where the engine is reached.
@@ -60,10 +57,7 @@ impl Engine {
     /// `Busy`: nobody answers (yet). `Conflict`: somebody else answers, or the engine
     /// refuses the fleet's certificate. `Guest`: the engine fails.
     pub async fn facts(&self, cx: &Cx) -> Result<EngineFacts> {
-        Ok(facts::engine(
-            self.call(cx, QUICK, "ask the engine", self.docker.info())
-                .await?,
-        ))
+        Ok(facts::engine(self.call(cx, QUICK, "ask the engine", self.docker.info()).await?))
     }
 
     /// Lists the nodes of the swarm; the engine must be a manager.

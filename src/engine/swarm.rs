@@ -88,10 +88,7 @@ impl Engine {
         let tokens = swarm.join_tokens.unwrap_or_default();
         match (tokens.manager, tokens.worker) {
             (Some(manager), Some(worker)) if !manager.is_empty() && !worker.is_empty() => {
-                Ok(Tokens {
-                    manager: Secret::new(manager),
-                    worker: Secret::new(worker),
-                })
+                Ok(Tokens { manager: Secret::new(manager), worker: Secret::new(worker) })
             }
             _ => Err(Error::guest("the manager gave no join tokens").with("engine", self.address)),
         }
@@ -111,10 +108,7 @@ impl Engine {
         token: &Secret<String>,
         cx: &Cx,
     ) -> Result<()> {
-        let remotes: Vec<String> = remotes
-            .iter()
-            .map(|ip| format!("{ip}:{SWARM_PORT}"))
-            .collect();
+        let remotes: Vec<String> = remotes.iter().map(|ip| format!("{ip}:{SWARM_PORT}")).collect();
         let request = SwarmJoinRequest {
             listen_addr: Some(format!("0.0.0.0:{SWARM_PORT}")),
             advertise_addr: Some(format!("{advertise}:{SWARM_PORT}")),
@@ -129,11 +123,7 @@ impl Engine {
         if error.kind() == ErrorKind::Busy
             && let Ok(facts) = self.facts(cx).await
             && facts.swarm.state == SwarmState::Active
-            && facts
-                .swarm
-                .managers
-                .iter()
-                .any(|manager| remotes.contains(manager))
+            && facts.swarm.managers.iter().any(|manager| remotes.contains(manager))
         {
             return Ok(());
         }
@@ -202,11 +192,7 @@ impl Engine {
             Ok(node) => node,
             Err(error) => return Err(self.as_manager(error, cx).await),
         };
-        let version = node
-            .version
-            .as_ref()
-            .and_then(|v| v.index)
-            .unwrap_or_default();
+        let version = node.version.as_ref().and_then(|v| v.index).unwrap_or_default();
         let now = node.spec.clone().unwrap_or_default();
         let wanted = NodeSpec {
             name: now.name.clone(),
@@ -287,9 +273,7 @@ impl Engine {
             return error;
         };
         let conflict = |message: &str| {
-            Error::conflict(message)
-                .with("engine", self.address)
-                .because(error_text(&error))
+            Error::conflict(message).with("engine", self.address).because(error_text(&error))
         };
         match facts.swarm.state {
             SwarmState::Inactive => conflict("the engine is in no swarm"),
@@ -315,9 +299,7 @@ impl Engine {
             return error;
         };
         let conflict = |message: &str| {
-            Error::conflict(message)
-                .with("engine", self.address)
-                .because(error_text(&error))
+            Error::conflict(message).with("engine", self.address).because(error_text(&error))
         };
         match facts.swarm.state {
             SwarmState::Active => conflict("the engine is in a swarm already"),

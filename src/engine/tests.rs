@@ -1,5 +1,6 @@
 //! Tests of the client against a pretended engine.
 
+#[expect(unreachable_pub, reason = "it serves the integration tests too")]
 #[path = "../../tests/support/engine.rs"]
 mod fake;
 mod swarm;
@@ -18,7 +19,8 @@ const INFO_28: &str = include_str!("../../tests/data/engine/info-28.json");
 const NODES: &str = include_str!("../../tests/data/engine/nodes-20.10.json");
 
 fn cx() -> Cx {
-    Cx::new("/nowhere", Reporter::silent(), CancellationToken::new()).within(Duration::from_secs(20))
+    Cx::new("/nowhere", Reporter::silent(), CancellationToken::new())
+        .within(Duration::from_secs(20))
 }
 
 fn pki() -> (tempfile::TempDir, Pki) {
@@ -112,8 +114,7 @@ async fn an_engine_of_another_fleet_is_refused() {
     let (_dir, ours) = pki();
     let (_other_dir, theirs) = pki();
     let cert = theirs.server(&[ip("127.0.0.1")]).unwrap();
-    let fake =
-        FakeEngine::start(&cert.cert, cert.key.expose(), ours.ca(), always(INFO_28)).await;
+    let fake = FakeEngine::start(&cert.cert, cert.key.expose(), ours.ca(), always(INFO_28)).await;
     let error = Engine::new(fake.address, &ours).unwrap().facts(&cx()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert!(error.message().ends_with("the engine's certificate is not of this fleet"));
@@ -125,8 +126,7 @@ async fn a_client_of_another_fleet_is_refused() {
     let (_dir, ours) = pki();
     let (_other_dir, theirs) = pki();
     let cert = ours.server(&[ip("127.0.0.1")]).unwrap();
-    let fake =
-        FakeEngine::start(&cert.cert, cert.key.expose(), theirs.ca(), always(INFO_28)).await;
+    let fake = FakeEngine::start(&cert.cert, cert.key.expose(), theirs.ca(), always(INFO_28)).await;
     let error = Engine::new(fake.address, &ours).unwrap().facts(&cx()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     assert!(error.message().ends_with("refuses the fleet's client certificate"), "{error}");
@@ -201,9 +201,6 @@ async fn ctrl_c_ends_a_call() {
 #[test]
 fn tokens_and_unlock_keys_are_blanked() {
     let text = "bad token \"SWMTKN-1-49nj1-8vxv\", key SWMKEY-1-7c37+/=, SWMTKN-x";
-    assert_eq!(
-        failure::redact(text),
-        "bad token \"[redacted]\", key [redacted], [redacted]"
-    );
+    assert_eq!(failure::redact(text), "bad token \"[redacted]\", key [redacted], [redacted]");
     assert_eq!(failure::redact("nothing"), "nothing");
 }

@@ -30,12 +30,7 @@ pub(super) fn connect(address: SocketAddr, pki: &Pki) -> Result<Docker> {
     let client = Arc::new(Client::builder(TokioExecutor::new()).build(https));
     let transport = move |request: BollardRequest| {
         let client = Arc::clone(&client);
-        async move {
-            client
-                .request(request)
-                .await
-                .map_err(bollard::errors::Error::from)
-        }
+        async move { client.request(request).await.map_err(bollard::errors::Error::from) }
     };
     Docker::connect_with_custom_transport(
         transport,

@@ -114,9 +114,7 @@ pub fn parse(output: &GuestOutput) -> Result<GuestFacts> {
 /// Takes one item off: its name, its text, and what follows.
 fn item(bytes: &[u8]) -> Option<(&str, String, &[u8])> {
     let line_end = bytes.iter().position(|b| *b == b'\n')?;
-    let (name, length) = std::str::from_utf8(&bytes[..line_end])
-        .ok()?
-        .split_once(' ')?;
+    let (name, length) = std::str::from_utf8(&bytes[..line_end]).ok()?.split_once(' ')?;
     let body = &bytes[line_end + 1..];
     let length: usize = length.parse().ok()?;
     if body.get(length) != Some(&b'\n') {
@@ -128,10 +126,7 @@ fn item(bytes: &[u8]) -> Option<(&str, String, &[u8])> {
 
 /// Reads `Docker version 20.10.24+dfsg1, build 297e128`.
 fn engine_version(text: &str) -> Option<String> {
-    let version = text
-        .strip_prefix("Docker version ")?
-        .split([',', ' '])
-        .next()?;
+    let version = text.strip_prefix("Docker version ")?.split([',', ' ']).next()?;
     (!version.is_empty()).then(|| version.to_owned())
 }
 

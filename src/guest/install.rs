@@ -62,11 +62,7 @@ pub fn install(
             if let (Some(found), Some(wanted)) = (&facts.engine, wanted) {
                 return Err(other_version(found, wanted));
             }
-            let view = GetDocker {
-                url: GET_DOCKER,
-                version,
-                user,
-            };
+            let view = GetDocker { url: GET_DOCKER, version, user };
             installing("guest/install-get-docker.sh", &view).map(Some)
         }
         Install::Script(path) => {
@@ -95,16 +91,12 @@ pub fn install(
 fn package(facts: &GuestFacts, version: &str, user: &str) -> Result<Script> {
     match facts.os.installable()? {
         Family::Debian => {
-            let view = Apt {
-                package: "docker.io",
-                version,
-                user,
-            };
+            let view = Apt { package: "docker.io", version, user };
             installing("guest/install-apt.sh", &view)
         }
-        Family::RedHat | Family::Suse | Family::Alpine | Family::Arch => Err(Error::bug(
-            "a family was called installable that has no script",
-        )),
+        Family::RedHat | Family::Suse | Family::Alpine | Family::Arch => {
+            Err(Error::bug("a family was called installable that has no script"))
+        }
     }
 }
 
@@ -119,10 +111,8 @@ fn installing(template: &str, view: &impl Serialize) -> Result<Script> {
 }
 
 fn other_version(found: &str, wanted: &str) -> Error {
-    Error::conflict(format!(
-        "the machine has engine {found}, but {wanted} is wanted"
-    ))
-    .hint("remove `version` from [engine], or make the machine anew from another image")
+    Error::conflict(format!("the machine has engine {found}, but {wanted} is wanted"))
+        .hint("remove `version` from [engine], or make the machine anew from another image")
 }
 
 /// Whether a version is the wanted one or begins with its parts: 20.10 is wanted,

@@ -16,6 +16,9 @@ use russh::keys::{Algorithm, HashAlg, PrivateKey, PublicKey};
 
 use crate::state::write_atomically;
 
+const REPAIR: &str = "put the right key back; without it the machines made with it cannot be \
+                      reached, and must be made again: `fleet down` and `fleet up`";
+
 /// An ed25519 key pair.
 #[derive(Debug, Clone)]
 pub struct KeyPair {
@@ -67,6 +70,16 @@ impl KeyPair {
             write_atomically(&beside, line.as_bytes())?;
         }
         Ok(pair)
+    }
+
+    /// Loads a pair that was made before.
+    ///
+    /// # Errors
+    /// As [`KeyPair::load_or_create`], and `NotFound` if it is not there.
+    pub fn load(path: &Path) -> Result<Self> {
+        load(path)?.ok_or_else(|| {
+            Error::not_found("the SSH key is lost").with("path", path.display()).hint(REPAIR)
+        })
     }
 
     /// The fingerprint of the pair, such as `SHA256:47DEQ…`.
@@ -197,12 +210,7 @@ fn load(path: &Path) -> Result<Option<KeyPair>> {
         Err(e) => return Err(cannot("read", path, e)),
     };
     narrow(path).map_err(|e| cannot("protect", path, e))?;
-    let damaged = |error: Error| {
-        error.with("path", path.display()).hint(
-            "put the right key back; without it the machines made with it cannot be reached, \
-             and must be made again: `fleet down` and `fleet up`",
-        )
-    };
+    let damaged = |error: Error| error.with("path", path.display()).hint(REPAIR);
     let key = PrivateKey::from_openssh(&text)
         .map_err(|e| damaged(Error::conflict("the SSH key is damaged").because(e)))?;
     if key.is_encrypted() || key.algorithm() != Algorithm::Ed25519 {
@@ -218,8 +226,8 @@ fn load(path: &Path) -> Result<Option<KeyPair>> {
 /// once end with the same key.
 fn create(path: &Path) -> Result<KeyPair> {
     let pair = KeyPair::generate("fleet")?;
-    let file = temporary(path, pair.private.expose().as_bytes())
-        .map_err(|e| cannot("write", path, e))?;
+    let file =
+        temporary(path, pair.private.expose().as_bytes()).map_err(|e| cannot("write", path, e))?;
     match file.persist_noclobber(path) {
         Ok(_) => {
             sync_folder(path).map_err(|e| cannot("write", path, e))?;

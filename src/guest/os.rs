@@ -56,20 +56,18 @@ impl OsRelease {
     /// The family that this system belongs to, by its own name or by those of the
     /// systems it resembles.
     pub fn family(&self) -> Option<Family> {
-        std::iter::once(&self.id)
-            .chain(&self.like)
-            .find_map(|id| match id.as_str() {
-                "debian" | "ubuntu" | "raspbian" => Some(Family::Debian),
-                "rhel" | "fedora" | "centos" | "rocky" | "almalinux" | "ol" | "amzn" => {
-                    Some(Family::RedHat)
-                }
-                "suse" | "sles" | "opensuse" | "opensuse-leap" | "opensuse-tumbleweed" => {
-                    Some(Family::Suse)
-                }
-                "alpine" => Some(Family::Alpine),
-                "arch" => Some(Family::Arch),
-                _ => None,
-            })
+        std::iter::once(&self.id).chain(&self.like).find_map(|id| match id.as_str() {
+            "debian" | "ubuntu" | "raspbian" => Some(Family::Debian),
+            "rhel" | "fedora" | "centos" | "rocky" | "almalinux" | "ol" | "amzn" => {
+                Some(Family::RedHat)
+            }
+            "suse" | "sles" | "opensuse" | "opensuse-leap" | "opensuse-tumbleweed" => {
+                Some(Family::Suse)
+            }
+            "alpine" => Some(Family::Alpine),
+            "arch" => Some(Family::Arch),
+            _ => None,
+        })
     }
 
     /// The family whose packages fleet can install.
@@ -77,23 +75,17 @@ impl OsRelease {
     /// # Errors
     /// `Guest`: not this one yet.
     pub fn installable(&self) -> Result<Family> {
-        let what = if self.name.is_empty() {
-            "this system"
-        } else {
-            &self.name
-        };
+        let what = if self.name.is_empty() { "this system" } else { &self.name };
         match self.family() {
             Some(Family::Debian) => Ok(Family::Debian),
             // Each of these becomes an arm of `install::package` with a template of its own.
-            Some(Family::RedHat | Family::Suse | Family::Alpine | Family::Arch) | None => {
-                Err(Error::guest(format!(
-                    "fleet cannot install the engine's package on {what} yet"
-                ))
-                .hint(
-                    "use an image that has an engine, or set `install` in [engine] to the \
+            Some(Family::RedHat | Family::Suse | Family::Alpine | Family::Arch) | None => Err(
+                Error::guest(format!("fleet cannot install the engine's package on {what} yet"))
+                    .hint(
+                        "use an image that has an engine, or set `install` in [engine] to the \
                      path of a script of yours, or to \"get-docker\"",
-                ))
-            }
+                    ),
+            ),
         }
     }
 }
@@ -143,20 +135,10 @@ mod tests {
 
     #[test]
     fn other_families_get_a_way_out() {
-        for text in [
-            "ID=fedora\nPRETTY_NAME=Fedora",
-            "ID=alpine",
-            "ID=arch",
-            "ID=sles",
-            "ID=plan9",
-        ] {
+        for text in ["ID=fedora\nPRETTY_NAME=Fedora", "ID=alpine", "ID=arch", "ID=sles", "ID=plan9"]
+        {
             let error = OsRelease::parse(text).installable().unwrap_err();
-            assert!(
-                error
-                    .hint_text()
-                    .unwrap()
-                    .contains("image that has an engine")
-            );
+            assert!(error.hint_text().unwrap().contains("image that has an engine"));
         }
     }
 

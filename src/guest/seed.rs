@@ -115,21 +115,14 @@ pub fn seed(input: &SeedInput<'_>) -> Result<Vec<(String, Secret<Vec<u8>>)>> {
             authorized_key: input.authorized_key.trim(),
             host_key_private: input.host_key.private.expose(),
             host_key_public: input.host_key.public.trim(),
-            early: input
-                .early
-                .iter()
-                .map(|text| text.expose().as_str())
-                .collect(),
+            early: input.early.iter().map(|text| text.expose().as_str()).collect(),
             files,
             last: templates::render("guest/last.sh", &Last { user: input.user })?,
         },
     )?;
     let meta_data = templates::render(
         "cloud-init/meta-data",
-        &MetaData {
-            instance: &input.instance,
-            hostname: input.hostname,
-        },
+        &MetaData { instance: &input.instance, hostname: input.hostname },
     )?;
     let network_config = templates::render(
         "cloud-init/network-config",
@@ -158,7 +151,7 @@ pub fn hosts_file(hosts: &[(Ipv4Addr, String)]) -> GuestFile {
          ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n",
     );
     for (address, name) in hosts {
-        text.push_str(&format!("{address}\t{name}\n"));
+        text.extend([&address.to_string(), "\t", name, "\n"]);
     }
     GuestFile {
         path: "/etc/hosts".to_owned(),

@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 use super::GuestFile;
 use crate::config::Spec;
 use crate::engine::SETTINGS_LABEL;
-use crate::pki::{Pki, ServerCert, ServerName};
+use crate::pki::{Pki, ServerCert, ServerName, hex};
 use crate::templates;
 
 /// The port of the engine in a guest.
@@ -98,10 +98,7 @@ struct Early<'a> {
 /// The names by which a machine's engine is reached: its name, its lab address,
 /// loopback (forwarded ports), and the addresses in `more`.
 pub fn server_names(spec: &Spec, more: &[IpAddr]) -> Vec<ServerName> {
-    let mut names = vec![
-        ServerName::Dns(spec.name.clone()),
-        ServerName::Ip(spec.address.into()),
-    ];
+    let mut names = vec![ServerName::Dns(spec.name.clone()), ServerName::Ip(spec.address.into())];
     let mut rest: Vec<ServerName> = more.iter().copied().map(ServerName::Ip).collect();
     rest.push(ServerName::Ip(Ipv4Addr::LOCALHOST.into()));
     rest.push(ServerName::Dns("localhost".to_owned()));
@@ -118,10 +115,7 @@ impl Settings {
         let engine = &spec.engine;
         let mut own = Map::new();
         let mut set = |key: &str, value: Value| own.insert(key.to_owned(), value);
-        set(
-            "hosts",
-            json!(["fd://", format!("tcp://0.0.0.0:{ENGINE_PORT}")]),
-        );
+        set("hosts", json!(["fd://", format!("tcp://0.0.0.0:{ENGINE_PORT}")]));
         set("tlsverify", json!(true));
         set("tlscacert", json!(format!("{FLEET_DIR}/ca.pem")));
         set("tlscert", json!(format!("{FLEET_DIR}/server.pem")));
@@ -141,11 +135,8 @@ impl Settings {
         if let Some(driver) = &engine.storage_driver {
             set("storage-driver", json!(driver));
         }
-        let mut labels: Vec<String> = engine
-            .labels
-            .iter()
-            .map(|(k, v)| format!("{k}={v}"))
-            .collect();
+        let mut labels: Vec<String> =
+            engine.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
         set("labels", json!(labels));
 
         let what = json!([
@@ -156,21 +147,11 @@ impl Settings {
             names.iter().map(ToString::to_string).collect::<Vec<_>>()
         ]);
         let hash = Sha256::digest(what.to_string().as_bytes());
-        let digest: String = hash
-            .iter()
-            .take(6)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digest = hex(&hash[..6]);
 
         labels.push(format!("{SETTINGS_LABEL}={digest}"));
         own.insert("labels".to_owned(), json!(labels));
-        Self {
-            own,
-            env: engine.env.clone(),
-            ca: pki.ca().to_owned(),
-            names,
-            digest,
-        }
+        Self { own, env: engine.env.clone(), ca: pki.ca().to_owned(), names, digest }
     }
 
     /// Twelve hex digits that change whenever the engine must be configured again: to be
@@ -200,11 +181,7 @@ impl Settings {
         add(OWN_JSON, 0o600, pretty(&self.own));
         // Options of a log driver may hold a token.
         add(DAEMON_JSON, 0o600, pretty(&self.merged(disk)?));
-        add(
-            DROP_IN,
-            0o644,
-            drop_in(disk.dockerd.as_deref().unwrap_or("dockerd"))?,
-        );
+        add(DROP_IN, 0o644, drop_in(disk.dockerd.as_deref().unwrap_or("dockerd"))?);
         Ok(files)
     }
 
@@ -224,18 +201,11 @@ impl Settings {
             drop_in_path: DROP_IN,
         };
         let early = templates::render("guest/early.sh", &view)?;
-        Ok(FirstBoot {
-            early: Secret::new(early),
-            files: self.common(cert)?,
-        })
+        Ok(FirstBoot { early: Secret::new(early), files: self.common(cert)? })
     }
 
     fn common(&self, cert: &ServerCert) -> Result<Vec<GuestFile>> {
-        let variables = self
-            .env
-            .iter()
-            .map(|(name, value)| Variable { name, value })
-            .collect();
+        let variables = self.env.iter().map(|(name, value)| Variable { name, value }).collect();
         let environment = templates::render("docker/environment", &Environment { variables })?;
         let file = |name: &str, mode, text: &str| GuestFile {
             path: format!("{FLEET_DIR}/{name}"),
@@ -258,11 +228,9 @@ impl Settings {
         let mut merged = match disk.daemon.as_deref().map(str::trim) {
             None | Some("") => Map::new(),
             Some(text) => serde_json::from_str(text).map_err(|e| {
-                Error::conflict(format!(
-                    "`{DAEMON_JSON}` in the machine is not a JSON object"
-                ))
-                .hint("correct or remove that file in the machine: fleet keeps its keys")
-                .because(e)
+                Error::conflict(format!("`{DAEMON_JSON}` in the machine is not a JSON object"))
+                    .hint("correct or remove that file in the machine: fleet keeps its keys")
+                    .because(e)
             })?,
         };
         let before: Map<String, Value> = disk

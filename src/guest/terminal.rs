@@ -312,12 +312,12 @@ async fn follow_size(far: &impl FarInput, keys: Keys) {
             }
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[cfg(not(unix))]
 async fn follow_size(_: &impl FarInput, _: Keys) {
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[cfg(test)]

@@ -186,9 +186,10 @@ impl Downloader {
         if let Some(validator) = &known.validator
             && have > 0
         {
-            let value = |text: &str| text.parse().map_err(|e| Short::Final(
-                Error::bug("a header cannot be written").because(e),
-            ));
+            let value = |text: &str| {
+                text.parse()
+                    .map_err(|e| Short::Final(Error::bug("a header cannot be written").because(e)))
+            };
             headers.insert(RANGE, value(&format!("bytes={have}-"))?);
             headers.insert(IF_RANGE, value(validator)?);
         }
@@ -361,5 +362,9 @@ fn network(error: &reqwest::Error) -> Short {
         None => fault,
     };
     // An untrusted certificate or a bad URL does not get better by trying again.
-    if error.is_builder() || error.is_redirect() { Short::Final(fault) } else { Short::Network(fault) }
+    if error.is_builder() || error.is_redirect() {
+        Short::Final(fault)
+    } else {
+        Short::Network(fault)
+    }
 }

@@ -25,8 +25,8 @@ use serde::Serialize;
 pub use self::catalog::DEFAULT;
 use self::download::{Downloader, Patience};
 pub(crate) use self::space::amount;
-pub use self::store::{Entry, Source};
 use self::store::Store;
+pub use self::store::{Entry, Source};
 use crate::config::ImageRef;
 use crate::host::Host;
 
@@ -304,8 +304,7 @@ impl Images {
         if let Some(got) = self.there(&name, Existing::Keep)? {
             return Ok(got);
         }
-        let new =
-            obtain::url(&name, url, promise, &self.store, &self.downloader()?, cx).await?;
+        let new = obtain::url(&name, url, promise, &self.store, &self.downloader()?, cx).await?;
         let entry = self.store.admit(new)?;
         drop(std::fs::remove_dir_all(self.store.work(&name)));
         Ok(Got::New(entry))

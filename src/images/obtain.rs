@@ -142,7 +142,8 @@ async fn qcow2(
     if inside.format == "qcow2" {
         return Ok((file.to_owned(), digests.sha256, size_mib));
     }
-    cx.reporter().note(Level::Info, format!("Converting the image from {} to qcow2.", inside.format));
+    cx.reporter()
+        .note(Level::Info, format!("Converting the image from {} to qcow2.", inside.format));
     let disk = work.join("disk.qcow2");
     drop(std::fs::remove_file(&disk));
     qemu_img::convert(file, &inside.format, &disk, cx).await?;

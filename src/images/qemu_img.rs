@@ -56,9 +56,8 @@ fn parse(json: &[u8]) -> Result<Inside> {
     let info: Info = serde_json::from_slice(json)
         .map_err(|e| Error::driver("`qemu-img info` gave an unknown answer").because(e))?;
     let refuse = |what: &str| {
-        Err(Error::conflict(format!("the image {what}")).hint(
-            "flatten it where it was made: `qemu-img convert -O qcow2 IMAGE flat.qcow2`",
-        ))
+        Err(Error::conflict(format!("the image {what}"))
+            .hint("flatten it where it was made: `qemu-img convert -O qcow2 IMAGE flat.qcow2`"))
     };
     if info.backing_filename.is_some() {
         return refuse("is an overlay on another file");
@@ -82,10 +81,7 @@ fn parse(json: &[u8]) -> Result<Inside> {
 /// # Errors
 /// `Host`: `qemu-img` is missing; `Driver`: it fails, such as on a full disk.
 pub(super) async fn convert(from: &Path, format: &str, to: &Path, cx: &Cx) -> Result<()> {
-    let cmd = Cmd::new("qemu-img")
-        .args(["convert", "-f", format, "-O", "qcow2"])
-        .arg(from)
-        .arg(to);
+    let cmd = Cmd::new("qemu-img").args(["convert", "-f", format, "-O", "qcow2"]).arg(from).arg(to);
     cx.run(&cmd).await.map_err(|e| explained(e, from))?;
     Ok(())
 }
@@ -124,7 +120,10 @@ mod tests {
     #[test]
     fn images_that_name_other_files_are_refused() {
         for (json, word) in [
-            (r#"{"virtual-size": 1, "format": "qcow2", "backing-filename": "/etc/shadow"}"#, "overlay"),
+            (
+                r#"{"virtual-size": 1, "format": "qcow2", "backing-filename": "/etc/shadow"}"#,
+                "overlay",
+            ),
             (
                 r#"{"virtual-size": 1, "format": "qcow2",
                     "format-specific": {"data": {"data-file": "/etc/shadow"}}}"#,

@@ -162,8 +162,7 @@ impl Store {
                 let entry = entry.ok()?;
                 let file = entry.file_name().into_string().ok()?;
                 let len = entry.metadata().ok()?.len();
-                (file.starts_with("disk-") && file.ends_with(".qcow2"))
-                    .then(|| (entry.path(), len))
+                (file.starts_with("disk-") && file.ends_with(".qcow2")).then(|| (entry.path(), len))
             })
             .collect();
         disks.sort();
@@ -257,11 +256,7 @@ pub(super) struct New {
 impl Entry {
     /// The image as drivers want it.
     pub(super) fn file(&self, store: &Store) -> ImageFile {
-        ImageFile {
-            path: store.disk(self),
-            sha256: self.sha256.clone(),
-            size_mib: self.size_mib,
-        }
+        ImageFile { path: store.disk(self), sha256: self.sha256.clone(), size_mib: self.size_mib }
     }
 }
 

@@ -94,9 +94,8 @@ fn proper(head: &str, content: &[u8], etag: &str) -> Reply {
     let value = |name: &str| {
         head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(str::trim)
     };
-    let from = value("range").and_then(|range| {
-        range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok()
-    });
+    let from = value("range")
+        .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
     let same = value("if-range").is_none_or(|known| known == etag);
     let all = content.len();
     match from.filter(|from| same && *from < all) {
@@ -155,8 +154,7 @@ async fn a_download_that_is_cut_goes_on_where_it_stopped() {
     let dir = tempfile::tempdir().unwrap();
     let to = dir.path().join("image");
     let url = format!("{}/image", server.url);
-    let digests =
-        downloader().file(&url, &to, Some(&promise(&content())), &cx()).await.unwrap();
+    let digests = downloader().file(&url, &to, Some(&promise(&content())), &cx()).await.unwrap();
     assert_eq!(std::fs::read(&to).unwrap(), content());
     assert_eq!(digests.sha256, promise(&content()).hex());
     let asked = server.asked();
@@ -171,7 +169,13 @@ async fn a_download_that_is_cut_goes_on_where_it_stopped() {
 async fn the_next_run_goes_on_with_what_the_last_one_left() {
     let server = Server::start(|n, head| {
         let whole = proper(head, &content(), "\"one\"");
-        if n < 1 { cut(whole, 50_000) } else if n < 3 { reply("503 Busy\n", b"") } else { whole }
+        if n < 1 {
+            cut(whole, 50_000)
+        } else if n < 3 {
+            reply("503 Busy\n", b"")
+        } else {
+            whole
+        }
     })
     .await;
     let dir = tempfile::tempdir().unwrap();
@@ -211,9 +215,12 @@ async fn a_wrong_digest_is_refused_and_nothing_is_kept() {
     let error = downloader().file(&url, &to, Some(&promise(b"else")), &cx()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert!(error.hint_text().unwrap().contains("has been removed"), "{error:?}");
-    assert!(error.context().iter().any(|(key, value)| {
-        *key == "expected" && value == promise(b"else").hex()
-    }));
+    assert!(
+        error
+            .context()
+            .iter()
+            .any(|(key, value)| { *key == "expected" && value == promise(b"else").hex() })
+    );
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
@@ -222,8 +229,7 @@ async fn what_the_server_does_not_have_is_not_asked_for_again() {
     let server = Server::start(|_, _| reply("404 Not Found\ncontent-length: 0\n", b"")).await;
     let dir = tempfile::tempdir().unwrap();
     let url = format!("{}/image", server.url);
-    let error =
-        downloader().file(&url, &dir.path().join("image"), None, &cx()).await.unwrap_err();
+    let error = downloader().file(&url, &dir.path().join("image"), None, &cx()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.context().contains(&("url", url)));
     assert_eq!(server.asked().len(), 1);
@@ -317,9 +323,8 @@ async fn an_official_image_is_compared_with_its_publishers_list() {
     .await;
     let store = Store::new(dir.path().join("images"));
     let mirror = format!("{}/mirror/", server.url);
-    let new = obtain::official(distribution, Some(&mirror), &store, &downloader(), &cx())
-        .await
-        .unwrap();
+    let new =
+        obtain::official(distribution, Some(&mirror), &store, &downloader(), &cx()).await.unwrap();
     let entry = store.admit(new).unwrap();
     assert_eq!(store.entry("ubuntu-24.04").unwrap(), Some(entry.clone()));
     assert_eq!(entry.size_mib, 3);

@@ -43,24 +43,15 @@ pub(super) fn make_dir(dir: &Path) -> Result<()> {
 /// Writes a file whole or not at all, readable by its owner only.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |e: std::io::Error| {
-        Error::host("could not write a certificate file")
-            .with("file", path.display())
-            .because(e)
+        Error::host("could not write a certificate file").with("file", path.display()).because(e)
     };
     let dir = path.parent().unwrap_or(Path::new("."));
     // A temporary file is made with mode 0600, and keeps it.
-    let mut file = tempfile::Builder::new()
-        .prefix(TEMPORARY)
-        .tempfile_in(dir)
-        .map_err(failed)?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(failed)?;
+    let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     file.persist(path).map_err(|e| failed(e.error))?;
     #[cfg(unix)]
-    std::fs::File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(failed)?;
+    std::fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
     Ok(())
 }
 

@@ -47,9 +47,7 @@ pub(super) fn server(
     ca_key: &Secret<String>,
     names: &[ServerName],
 ) -> Result<ServerCert> {
-    let first = names
-        .first()
-        .ok_or_else(|| Error::bug("a server certificate without names"))?;
+    let first = names.first().ok_or_else(|| Error::bug("a server certificate without names"))?;
     let mut params = subject("fleet", &first.to_string());
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     for name in names {
@@ -66,9 +64,7 @@ pub(super) fn server(
 fn subject(organisation: &str, name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::OrganizationName, organisation);
+    params.distinguished_name.push(DnType::OrganizationName, organisation);
     params.distinguished_name.push(DnType::CommonName, name);
     params
 }
@@ -84,10 +80,7 @@ fn leaf(mut params: CertificateParams, ca: &str, ca_key: &Secret<String>) -> Res
     let issuer = Issuer::from_ca_cert_pem(ca, ca_key).map_err(unissued)?;
     let key = new_key()?;
     let cert = params.signed_by(&key, &issuer).map_err(unissued)?;
-    Ok(ServerCert {
-        cert: cert.pem(),
-        key: Secret::new(key.serialize_pem()),
-    })
+    Ok(ServerCert { cert: cert.pem(), key: Secret::new(key.serialize_pem()) })
 }
 
 fn new_key() -> Result<KeyPair> {
@@ -131,11 +124,7 @@ pub(super) fn check_pair(
     if parsed.public_key().subject_public_key.data.as_ref() == pair.public_key_raw() {
         Ok(())
     } else {
-        Err(damaged(
-            dir,
-            key_name,
-            &format!("does not belong to `{cert_name}`"),
-        ))
+        Err(damaged(dir, key_name, &format!("does not belong to `{cert_name}`")))
     }
 }
 
@@ -153,10 +142,8 @@ pub(super) fn check_signed(dir: &Path, ca: &str, cert: &str) -> Result<()> {
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
         .build()
         .map_err(|e| damaged(dir, CA_FILE, "is not an authority").because(e))?;
-    verifier
-        .verify_client_cert(&der(cert, CERT_FILE)?, &[], UnixTime::now())
-        .map_err(|e| {
-            damaged(dir, CERT_FILE, &format!("is not good under `{CA_FILE}`")).because(e)
-        })?;
+    verifier.verify_client_cert(&der(cert, CERT_FILE)?, &[], UnixTime::now()).map_err(|e| {
+        damaged(dir, CERT_FILE, &format!("is not good under `{CA_FILE}`")).because(e)
+    })?;
     Ok(())
 }

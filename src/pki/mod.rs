@@ -146,15 +146,7 @@ impl Pki {
         } else {
             None
         };
-        Ok(Self {
-            dir: dir.to_owned(),
-            ca,
-            cert,
-            key,
-            ca_key,
-            ca_expires,
-            client_expires,
-        })
+        Ok(Self { dir: dir.to_owned(), ca, cert, key, ca_key, ca_expires, client_expires })
     }
 
     /// Issues a server certificate for an engine that is reached by `names`.
@@ -163,10 +155,7 @@ impl Pki {
     /// `Conflict`: the authority's key is not there. `Config`: a name cannot stand in
     /// a certificate.
     pub fn server(&self, names: &[ServerName]) -> Result<ServerCert> {
-        let key = self
-            .ca_key
-            .as_ref()
-            .ok_or_else(|| missing(&self.dir, CA_KEY_FILE))?;
+        let key = self.ca_key.as_ref().ok_or_else(|| missing(&self.dir, CA_KEY_FILE))?;
         issue::server(&self.ca, key, names)
     }
 
@@ -182,8 +171,7 @@ impl Pki {
 
     /// SHA-256 of the authority's certificate, in lower-case hex.
     pub fn fingerprint(&self) -> String {
-        let bytes = Sha256::digest(self.ca_der());
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(self.ca_der()))
     }
 
     /// When the authority, and with it every engine's certificate, expires.
@@ -207,6 +195,15 @@ impl Pki {
                 .expect("checked when loaded"),
         )
     }
+}
+
+/// Writes bytes in lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 fn missing(dir: &Path, name: &str) -> Error {

@@ -70,9 +70,21 @@ fn a_run_killed_between_two_files_is_finished_by_the_next() {
 fn damage_names_the_file_and_the_way_out() {
     let (_other_dir, other) = made();
     for (file, content, says) in [
-        (CA_FILE, "rubbish".to_owned(), "`ca.pem` of the fleet's certificates is not a certificate"),
-        (CERT_FILE, "rubbish".to_owned(), "`cert.pem` of the fleet's certificates is not a certificate"),
-        (KEY_FILE, "rubbish".to_owned(), "`key.pem` of the fleet's certificates is not a private key"),
+        (
+            CA_FILE,
+            "rubbish".to_owned(),
+            "`ca.pem` of the fleet's certificates is not a certificate",
+        ),
+        (
+            CERT_FILE,
+            "rubbish".to_owned(),
+            "`cert.pem` of the fleet's certificates is not a certificate",
+        ),
+        (
+            KEY_FILE,
+            "rubbish".to_owned(),
+            "`key.pem` of the fleet's certificates is not a private key",
+        ),
         (
             KEY_FILE,
             other.key.expose().clone(),
@@ -130,7 +142,9 @@ fn a_name_that_cannot_stand_in_a_certificate_is_refused() {
 
 #[test]
 fn openssl_agrees() {
-    let Ok(openssl) = which::which("openssl") else { return };
+    let Ok(openssl) = which::which("openssl") else {
+        return;
+    };
     let (_dir, pki) = made();
     let server = pki.server(&names()).unwrap();
     let path = pki.dir().join("server.pem");

@@ -132,7 +132,6 @@ pub(super) fn push(steps: &mut Vec<Planned>, step: Step, why: &str) {
 
 /// Whether the machine takes part in a swarm already.
 pub(super) fn in_swarm(seen: Option<&Seen>) -> bool {
-    seen.and_then(Seen::facts).is_some_and(|facts| {
-        matches!(facts.swarm.state, SwarmState::Active | SwarmState::Pending)
-    })
+    seen.and_then(Seen::facts)
+        .is_some_and(|facts| matches!(facts.swarm.state, SwarmState::Active | SwarmState::Pending))
 }

@@ -166,8 +166,7 @@ fn up(
 ) -> Plan {
     let specs: Vec<&Spec> = fleet.machines.iter().filter(|s| names.contains(&s.name)).collect();
     let gate = swarm::gate(fleet, &specs, observed);
-    let mut plan =
-        Plan { images: BTreeSet::new(), lanes: Vec::new(), gate, notes: Vec::new() };
+    let mut plan = Plan { images: BTreeSet::new(), lanes: Vec::new(), gate, notes: Vec::new() };
     for spec in specs {
         let look = machine::Look {
             spec,

@@ -23,9 +23,8 @@ pub(super) fn gate(fleet: &Fleet, specs: &[&Spec], observed: &Observed) -> Gate 
     let managers = || specs.iter().filter(|spec| spec.role == Some(Role::Manager));
     // A manager that is stopped or whose engine is silent may still hold the swarm:
     // initialising another one beside it would split the fleet.
-    let holds_swarm = managers().find(|spec| {
-        observed.machines.get(&spec.name).is_some_and(|seen| seen.sighting.is_some())
-    });
+    let holds_swarm = managers()
+        .find(|spec| observed.machines.get(&spec.name).is_some_and(|seen| seen.sighting.is_some()));
     match holds_swarm.or_else(|| managers().next()) {
         Some(spec) => Gate::Seed(spec.name.clone()),
         None => Gate::Unused,
@@ -49,12 +48,7 @@ fn answering_manager(
 }
 
 /// Adds what the machine needs to be a node as the file says.
-pub(super) fn join(
-    steps: &mut Vec<Planned>,
-    look: &Look<'_>,
-    observed: &Observed,
-    gate: &Gate,
-) {
+pub(super) fn join(steps: &mut Vec<Planned>, look: &Look<'_>, observed: &Observed, gate: &Gate) {
     let Some(role) = look.spec.role else { return };
     let booting = steps.iter().any(|p| p.step == Step::Start);
     if !in_swarm(look.seen) {

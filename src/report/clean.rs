@@ -35,11 +35,7 @@ pub(super) fn line(text: &str) -> String {
     let mut joined = String::with_capacity(text.len());
     for part in text.lines().map(str::trim).filter(|part| !part.is_empty()) {
         if !joined.is_empty() {
-            joined += if joined.ends_with([':', ';', ',', '.']) {
-                " "
-            } else {
-                "; "
-            };
+            joined += if joined.ends_with([':', ';', ',', '.']) { " " } else { "; " };
         }
         joined += part;
     }
@@ -54,37 +50,23 @@ pub(super) fn event(event: &mut Event) {
     }
     match &mut event.kind {
         EventKind::PlanReady { lanes } => lanes.iter_mut().for_each(|(name, _)| clean(name)),
-        EventKind::Line {
-            text: value,
-            stream: _,
-        } => *value = text(value).replace('\n', " "),
+        EventKind::Line { text: value, stream: _ } => {
+            text(value).replace('\n', " ").trim_end().clone_into(value);
+        }
         EventKind::Waiting { reason, elapsed: _ } => clean(reason),
         EventKind::Note { text, level: _ } => clean(text),
-        EventKind::StepFinished {
-            outcome,
-            step: _,
-            elapsed: _,
-        } => match outcome {
-            Outcome::Failed { error, hint } => {
+        EventKind::StepFinished { outcome, step: _, elapsed: _ } => match outcome {
+            Outcome::Failed { error, context, hint } => {
                 clean(error);
+                context.iter_mut().for_each(|(_, value)| clean(value));
                 hint.iter_mut().for_each(clean);
             }
             Outcome::Skipped { because } => clean(because),
             Outcome::Done | Outcome::Unchanged => {}
         },
         EventKind::StepStarted { step: _ }
-        | EventKind::StepAdvanced {
-            step: _,
-            done: _,
-            total: _,
-            unit: _,
-        }
-        | EventKind::RunFinished {
-            done: _,
-            failed: _,
-            skipped: _,
-            elapsed: _,
-        } => {}
+        | EventKind::StepAdvanced { step: _, done: _, total: _, unit: _ }
+        | EventKind::RunFinished { done: _, failed: _, skipped: _, elapsed: _ } => {}
     }
 }
 
@@ -94,10 +76,7 @@ mod tests {
 
     #[test]
     fn nothing_steers_the_terminal() {
-        assert_eq!(
-            text("\x1b[31mred\x1b[0m \x1b]0;title\x07bell\x07"),
-            "red bell"
-        );
+        assert_eq!(text("\x1b[31mred\x1b[0m \x1b]0;title\x07bell\x07"), "red bell");
         assert_eq!(text("10%\r50%\r100%\r\nnext\tcell"), "100%\nnext cell");
         assert_eq!(text("a\u{202e}b\u{9b}31mc\u{0}"), "ab31mc");
         assert_eq!(text("grün ✓"), "grün ✓");
@@ -105,9 +84,6 @@ mod tests {
 
     #[test]
     fn several_lines_become_one() {
-        assert_eq!(
-            line("no space\n\n  on /dev/vda:\n1 B\n"),
-            "no space; on /dev/vda: 1 B"
-        );
+        assert_eq!(line("no space\n\n  on /dev/vda:\n1 B\n"), "no space; on /dev/vda: 1 B");
     }
 }

@@ -83,20 +83,13 @@ struct Pair {
 
 /// The error as one JSON object, without a line's end.
 pub fn json(error: &Error) -> String {
-    let pair = |(key, value)| Pair {
-        key,
-        value: clean::text(value),
-    };
+    let pair = |(key, value)| Pair { key, value: clean::text(value) };
     let json = Json {
         v: super::json::VERSION,
         error: Parts {
             kind: kind(error.kind()),
             message: clean::text(error.message()),
-            causes: error
-                .causes()
-                .iter()
-                .map(|cause| clean::text(cause))
-                .collect(),
+            causes: error.causes().iter().map(|cause| clean::text(cause)).collect(),
             context: context(error).into_iter().map(pair).collect(),
             hint: error.hint_text().map(clean::text),
         },
@@ -174,6 +167,6 @@ mod tests {
 
     #[test]
     fn json_has_every_part() {
-        insta::assert_snapshot!(json(&sample()), @"");
+        insta::assert_snapshot!(json(&sample()), @r#"{"v":1,"error":{"kind":"driver","message":"could not start `web-1`","causes":["VT-x is not available"],"context":[{"key":"driver","value":"virtualbox"},{"key":"command","value":"VBoxManage startvm web-1 --type headless"}],"hint":"enable virtualisation in the firmware, or pick another driver"}}"#);
     }
 }

@@ -11,6 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, P
 
 use super::ink::{Colour, Ink};
 use super::live::{End, Glyphs, Lane, columns};
+use super::terminal::{Size, Terminal};
 use super::{Sink, words};
 use crate::host::Host;
 
@@ -20,14 +21,16 @@ const SHOWN_EARLY: usize = 16;
 const NO_MACHINE: &str = "fleet";
 /// How often lines are drawn anew though nothing happens.
 const FRAME: Duration = Duration::from_millis(100);
+/// How often a second lines are drawn at most.
+const RATE: u8 = 30;
 
 /// What drawing depends on besides the lanes.
 #[derive(Clone)]
 pub(super) struct Look {
     pub(super) colour: Colour,
     pub(super) glyphs: Glyphs,
-    /// The terminal's width in columns, asked for each frame: windows are resized.
-    pub(super) width: Arc<dyn Fn() -> u16 + Send + Sync>,
+    /// The terminal's size, asked for each frame: windows are resized.
+    pub(super) size: Size,
     pub(super) clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     pub(super) frames: Frames,
 }
@@ -62,32 +65,29 @@ struct Live {
 impl Human {
     /// The sink on the terminal at standard error.
     pub(super) fn on_terminal(host: &Host) -> Self {
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
-            .into_iter()
-            .find_map(|name| host.var(name));
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| host.var(name));
         let utf8 = |name: &str| name.to_ascii_lowercase().replace('-', "").contains("utf8");
         let look = Look {
             colour: Colour::when(host.stderr_has_colour()),
-            glyphs: if locale.is_none_or(utf8) {
-                Glyphs::Unicode
-            } else {
-                Glyphs::Ascii
-            },
-            width: Arc::new(|| crossterm::terminal::size().map_or(80, |(columns, _)| columns)),
+            glyphs: if locale.is_none_or(utf8) { Glyphs::Unicode } else { Glyphs::Ascii },
+            size: Arc::new(|| crossterm::terminal::size().unwrap_or((80, 24))),
             clock: Arc::new(SystemTime::now),
             frames: Frames::Always,
         };
-        Self::new(ProgressDrawTarget::stderr(), look)
+        let host = host.clone();
+        Self::new(look, move |text| host.err(text))
     }
 
-    pub(super) fn new(target: ProgressDrawTarget, look: Look) -> Self {
+    /// The sink on a terminal that takes what is written to it; one that is gone is not
+    /// missed.
+    pub(super) fn new(look: Look, write: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        let terminal = Box::new(Terminal::new(look.size.clone(), write));
+        let target = match look.frames {
+            Frames::Always => ProgressDrawTarget::term_like_with_hz(terminal, RATE),
+            Frames::OnEvent => ProgressDrawTarget::term_like(terminal),
+        };
         let screen = MultiProgress::with_draw_target(target);
-        Self {
-            screen,
-            look,
-            lanes: Vec::new(),
-            names: 0,
-        }
+        Self { screen, look, lanes: Vec::new(), names: 0 }
     }
 
     /// Finds the lane of a machine, or makes one.
@@ -97,12 +97,7 @@ impl Human {
         }
         self.names = self.names.max(columns(name));
         let lane = Arc::new(Mutex::new(Lane::new(steps)));
-        self.lanes.push(Live {
-            name: name.to_owned(),
-            lane,
-            line: None,
-            ended: false,
-        });
+        self.lanes.push(Live { name: name.to_owned(), lane, line: None, ended: false });
         self.lanes.len() - 1
     }
 
@@ -112,7 +107,8 @@ impl Human {
         if live.line.is_some() {
             return;
         }
-        let bar = self.screen.add(ProgressBar::new_spinner());
+        let place = if live.name == NO_MACHINE { 0 } else { index };
+        let bar = self.screen.insert(place, ProgressBar::new_spinner());
         bar.set_style(self.style(live));
         if self.look.frames == Frames::Always {
             bar.enable_steady_tick(FRAME);
@@ -123,13 +119,11 @@ impl Human {
 
     fn style(&self, live: &Live) -> ProgressStyle {
         let (look, lane, names) = (self.look.clone(), live.lane.clone(), self.names);
-        let name = look
-            .colour
-            .paint(Ink::Strong, &format!("{:names$}", live.name));
+        let name = look.colour.paint(Ink::Strong, &format!("{:names$}", live.name));
         let draw = move |_: &ProgressState, out: &mut dyn Write| {
             // Spinner, blank, name, two blanks; and the last column stays free, since
             // terminals differ in what they do there.
-            let room = usize::from((look.width)()).saturating_sub(names + 5);
+            let room = usize::from((look.size)().0).saturating_sub(names + 5);
             let lane = lane.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let (text, time) = lane.line((look.clock)(), room, look.glyphs);
             let time = look.colour.paint(Ink::Faint, &time);
@@ -162,7 +156,7 @@ impl Human {
         self.print(&format!("{} {name}  {text}", paint(mark)));
     }
 
-    /// Prints a line above the live ones; a terminal that is gone is not missed.
+    /// Prints a line above the live ones.
     fn print(&self, line: &str) {
         drop(self.screen.println(line));
     }
@@ -173,11 +167,7 @@ impl Sink for Human {
         let name = event.machine.as_deref().unwrap_or(NO_MACHINE);
         match &event.kind {
             EventKind::PlanReady { lanes } => {
-                self.names = lanes
-                    .iter()
-                    .map(|(name, _)| columns(name))
-                    .max()
-                    .unwrap_or(0);
+                self.names = lanes.iter().map(|(name, _)| columns(name)).max().unwrap_or(0);
                 self.names = self.names.max(NO_MACHINE.len());
                 for (name, steps) in lanes {
                     let index = self.lane(name, Some(*steps));
@@ -188,11 +178,7 @@ impl Sink for Human {
             }
             EventKind::Note { level, text: _ } => {
                 let about = event.machine.as_ref().map(|name| format!("{name}: "));
-                let text = format!(
-                    "{}{}",
-                    about.unwrap_or_default(),
-                    words::sentence(&event.kind)
-                );
+                let text = format!("{}{}", about.unwrap_or_default(), words::sentence(&event.kind));
                 let ink = match level {
                     Level::Info => return self.print(&text),
                     Level::Warning => Ink::Odd,
@@ -229,11 +215,8 @@ impl Sink for Human {
     fn end(&mut self) {
         for index in 0..self.lanes.len() {
             if !self.lanes[index].ended {
-                let lost = self.lanes[index]
-                    .lane
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .lost();
+                let lost =
+                    self.lanes[index].lane.lock().unwrap_or_else(PoisonError::into_inner).lost();
                 self.settle(index, lost);
             }
         }

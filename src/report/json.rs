@@ -65,12 +65,7 @@ impl Serialize for Object<'_> {
                 map.serialize_entry("lanes", &lanes)?;
             }
             EventKind::StepStarted { step } => map.serialize_entry("step", step)?,
-            EventKind::StepAdvanced {
-                step,
-                done,
-                total,
-                unit,
-            } => {
+            EventKind::StepAdvanced { step, done, total, unit } => {
                 map.serialize_entry("step", step)?;
                 map.serialize_entry("done", done)?;
                 map.serialize_entry("total", total)?;
@@ -84,18 +79,15 @@ impl Serialize for Object<'_> {
                 map.serialize_entry("for", reason)?;
                 map.serialize_entry("elapsed", &seconds(*elapsed))?;
             }
-            EventKind::StepFinished {
-                step,
-                outcome,
-                elapsed,
-            } => {
+            EventKind::StepFinished { step, outcome, elapsed } => {
                 map.serialize_entry("step", step)?;
                 match outcome {
                     Outcome::Done => map.serialize_entry("outcome", "done")?,
                     Outcome::Unchanged => map.serialize_entry("outcome", "unchanged")?,
-                    Outcome::Failed { error, hint } => {
+                    Outcome::Failed { error, context, hint } => {
                         map.serialize_entry("outcome", "failed")?;
                         map.serialize_entry("error", error)?;
+                        map.serialize_entry("context", context)?;
                         map.serialize_entry("hint", hint)?;
                     }
                     Outcome::Skipped { because } => {
@@ -109,12 +101,7 @@ impl Serialize for Object<'_> {
                 map.serialize_entry("level", level)?;
                 map.serialize_entry("text", text)?;
             }
-            EventKind::RunFinished {
-                done,
-                failed,
-                skipped,
-                elapsed,
-            } => {
+            EventKind::RunFinished { done, failed, skipped, elapsed } => {
                 map.serialize_entry("done", done)?;
                 map.serialize_entry("failed", failed)?;
                 map.serialize_entry("skipped", skipped)?;

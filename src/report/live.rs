@@ -71,11 +71,7 @@ enum Detail {
     Nothing,
     Waiting(String),
     Line(String),
-    Amount {
-        done: u64,
-        total: Option<u64>,
-        unit: Unit,
-    },
+    Amount { done: u64, total: Option<u64>, unit: Unit },
 }
 
 /// How a lane ended.
@@ -88,13 +84,7 @@ pub(super) enum End {
 
 impl Lane {
     pub(super) fn new(steps: Option<usize>) -> Self {
-        Self {
-            left: steps,
-            began: None,
-            step: None,
-            last: None,
-            detail: Detail::Nothing,
-        }
+        Self { left: steps, began: None, step: None, last: None, detail: Detail::Nothing }
     }
 
     /// Takes an event; says so when it was the last one.
@@ -105,37 +95,19 @@ impl Lane {
                 self.step = Some((*step, at));
                 self.detail = Detail::Nothing;
             }
-            EventKind::StepAdvanced {
-                done,
-                total,
-                unit,
-                step: _,
-            } => {
-                self.detail = Detail::Amount {
-                    done: *done,
-                    total: *total,
-                    unit: *unit,
-                };
+            EventKind::StepAdvanced { done, total, unit, step: _ } => {
+                self.detail = Detail::Amount { done: *done, total: *total, unit: *unit };
             }
             EventKind::Line { text, stream: _ } => self.detail = Detail::Line(text.clone()),
             EventKind::Waiting { reason, elapsed: _ } => {
                 self.detail = Detail::Waiting(reason.clone());
             }
-            EventKind::StepFinished {
-                step,
-                outcome,
-                elapsed,
-            } => {
+            EventKind::StepFinished { step, outcome, elapsed } => {
                 return self.finished(*step, outcome, *elapsed, at);
             }
             EventKind::PlanReady { lanes: _ }
             | EventKind::Note { level: _, text: _ }
-            | EventKind::RunFinished {
-                done: _,
-                failed: _,
-                skipped: _,
-                elapsed: _,
-            } => {}
+            | EventKind::RunFinished { done: _, failed: _, skipped: _, elapsed: _ } => {}
         }
         None
     }
@@ -173,17 +145,10 @@ impl Lane {
     /// The line: what goes on, and for how long; at most `room` columns.
     pub(super) fn line(&self, now: SystemTime, room: usize, glyphs: Glyphs) -> (String, String) {
         let Some((step, since)) = self.step else {
-            let text = if self.began.is_some() {
-                ""
-            } else {
-                words::NOT_YET
-            };
+            let text = if self.began.is_some() { "" } else { words::NOT_YET };
             return (fit(text, room, glyphs), String::new());
         };
-        let time = format!(
-            " ({})",
-            words::ticking(now.duration_since(since).unwrap_or_default())
-        );
+        let time = format!(" ({})", words::ticking(now.duration_since(since).unwrap_or_default()));
         let room = room.saturating_sub(columns(&time));
         let doing = words::doing(step);
         let text = match &self.detail {
@@ -209,9 +174,7 @@ fn bar(done: u64, total: u64, glyphs: Glyphs) -> String {
     let (full, empty) = glyphs.bar();
     let part = u128::from(done.min(total)) * BAR as u128 / u128::from(total.max(1));
     let part = part as usize;
-    (0..BAR)
-        .map(|column| if column < part { full } else { empty })
-        .collect()
+    (0..BAR).map(|column| if column < part { full } else { empty }).collect()
 }
 
 /// How many columns a text takes: East Asian wide characters and emoji take two

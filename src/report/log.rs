@@ -34,15 +34,9 @@ impl Log {
         match create(folder, OffsetDateTime::now_utc()) {
             Ok(file) => {
                 forget_old(folder);
-                Self {
-                    file: Some(file),
-                    trouble: None,
-                }
+                Self { file: Some(file), trouble: None }
             }
-            Err(error) => Self {
-                file: None,
-                trouble: Some(error.to_string()),
-            },
+            Err(error) => Self { file: None, trouble: Some(error.to_string()) },
         }
     }
 
@@ -59,28 +53,20 @@ impl Log {
     }
 
     pub(super) fn close(self) -> Written {
-        Written {
-            path: self.file.map(|(_, path)| path),
-            trouble: self.trouble,
-        }
+        Written { path: self.file.map(|(_, path)| path), trouble: self.trouble }
     }
 
     /// A log on a file of the caller's.
     #[cfg(test)]
     pub(super) fn on(file: File) -> Self {
-        Self {
-            file: Some((file, PathBuf::from("log"))),
-            trouble: None,
-        }
+        Self { file: Some((file, PathBuf::from("log"))), trouble: None }
     }
 }
 
 fn create(folder: &Path, now: OffsetDateTime) -> io::Result<(File, PathBuf)> {
     fs::create_dir_all(folder)?;
     let name = now
-        .format(format_description!(
-            "[year]-[month]-[day]T[hour]-[minute]-[second]"
-        ))
+        .format(format_description!("[year]-[month]-[day]T[hour]-[minute]-[second]"))
         .map_err(io::Error::other)?;
     let mut options = OpenOptions::new();
     options.append(true).create_new(true);

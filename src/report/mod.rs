@@ -13,6 +13,7 @@ mod log;
 mod plain;
 mod summary;
 mod table;
+mod terminal;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -100,14 +101,7 @@ pub fn open(host: &Host, mode: Mode, log: Option<&Path>) -> Result<(Reporter, Re
     };
     let log = log.map(log::Log::create);
     let work = tokio::task::spawn_blocking(move || pump(events, log, display));
-    Ok((
-        reporter,
-        Reports {
-            work,
-            host: host.clone(),
-            mode,
-        },
-    ))
+    Ok((reporter, Reports { work, host: host.clone(), mode, patience: LAST_WORDS }))
 }
 
 fn pump(
@@ -136,15 +130,12 @@ impl Reports {
     /// All senders should be gone by now; one that is not is not waited for longer
     /// than a few seconds.
     pub async fn finish(self) -> Option<PathBuf> {
-        let log::Written { path, trouble } = tokio::time::timeout(self.patience, self.work)
-            .await
-            .ok()?
-            .ok()?;
+        let log::Written { path, trouble } =
+            tokio::time::timeout(self.patience, self.work).await.ok()?.ok()?;
         if let Some(trouble) = trouble
             && matches!(self.mode, Mode::Human | Mode::Plain)
         {
-            self.host
-                .err(&format!("warning: the log is not complete: {trouble}\n"));
+            self.host.err(&format!("warning: the log is not complete: {trouble}\n"));
         }
         path
     }

@@ -20,28 +20,18 @@ pub(super) struct Plain {
 
 impl Plain {
     pub(super) fn new(host: Host) -> Self {
-        Self {
-            host,
-            told: HashMap::new(),
-        }
+        Self { host, told: HashMap::new() }
     }
 
     /// Whether it is time to say again that something goes on.
     fn due(&self, event: &Event) -> bool {
-        self.told.get(&event.machine).is_none_or(|last| {
-            event
-                .at
-                .duration_since(*last)
-                .is_ok_and(|silent| silent >= EVERY)
-        })
+        self.told
+            .get(&event.machine)
+            .is_none_or(|last| event.at.duration_since(*last).is_ok_and(|silent| silent >= EVERY))
     }
 
     fn say(&mut self, event: &Event, text: &str) {
-        let machine = event
-            .machine
-            .as_ref()
-            .map(|name| format!("{name}: "))
-            .unwrap_or_default();
+        let machine = event.machine.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
         self.host.err(&format!("{machine}{text}\n"));
     }
 }
@@ -57,10 +47,7 @@ impl Sink for Plain {
             }
             // The summary says it better.
             EventKind::RunFinished { .. } => return,
-            EventKind::StepFinished {
-                outcome: Outcome::Failed { hint, .. },
-                ..
-            } => hint.as_ref(),
+            EventKind::StepFinished { outcome: Outcome::Failed { hint, .. }, .. } => hint.as_ref(),
             EventKind::PlanReady { .. }
             | EventKind::StepStarted { .. }
             | EventKind::Line { .. }

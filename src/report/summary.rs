@@ -1,5 +1,6 @@
 //! What is said at the end of a run.
 
+use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,40 +23,47 @@ pub fn summary(
 ) -> String {
     let colour = Colour::when(colour);
     let mut text = headline(ends, elapsed, colour);
+    write_rest(&mut text, ends, next, log, colour).expect("a string takes everything");
+    text
+}
+
+fn write_rest(
+    text: &mut String,
+    ends: &[LaneEnd],
+    next: &[String],
+    log: Option<&Path>,
+    colour: Colour,
+) -> std::fmt::Result {
     let width = ends.iter().map(|end| end.machine.len()).max().unwrap_or(0);
-    for LaneEnd {
-        machine,
-        outcome,
-        elapsed: _,
-    } in ends
-    {
+    let one_line = |text: &str| clean::line(&clean::text(text));
+    for LaneEnd { machine, outcome, elapsed: _ } in ends {
         match outcome {
             Outcome::Done | Outcome::Unchanged => {}
-            Outcome::Failed { error, hint } => {
-                let error = clean::line(&clean::text(error));
-                let line = format!("✗ {machine:width$}  failed: {error}");
-                text += &format!("{}\n", colour.paint(Ink::Bad, &line));
+            Outcome::Failed { error, context, hint } => {
+                let line = format!("✗ {machine:width$}  failed: {}", one_line(error));
+                writeln!(text, "{}", colour.paint(Ink::Bad, &line))?;
+                for (key, value) in context.iter().filter(|(key, _)| key != "machine") {
+                    writeln!(text, "  {:width$}  {key}: {}", "", clean::text(value))?;
+                }
                 if let Some(hint) = hint {
-                    let hint = clean::line(&clean::text(hint));
-                    text += &format!("  {:width$}  hint: {hint}\n", "");
+                    writeln!(text, "  {:width$}  hint: {}", "", one_line(hint))?;
                 }
             }
             Outcome::Skipped { because } => {
-                let because = clean::line(&clean::text(because));
-                text += &format!("- {machine:width$}  skipped, because {because}\n");
+                writeln!(text, "- {machine:width$}  skipped, because {}", one_line(because))?;
             }
         }
     }
     if let Some(log) = log {
-        text += &format!("log: {}\n", log.display());
+        writeln!(text, "log: {}", log.display())?;
     }
     if !next.is_empty() {
-        text += "Next:\n";
-        for command in next {
-            text += &format!("  {}\n", colour.paint(Ink::Strong, command));
-        }
+        writeln!(text, "Next:")?;
     }
-    text
+    for command in next {
+        writeln!(text, "  {}", colour.paint(Ink::Strong, command))?;
+    }
+    Ok(())
 }
 
 fn headline(ends: &[LaneEnd], elapsed: Duration, colour: Colour) -> String {
@@ -77,9 +85,6 @@ fn headline(ends: &[LaneEnd], elapsed: Duration, colour: Colour) -> String {
     } else if changed == 0 {
         format!("Nothing to do: {machines} ({time}).\n")
     } else {
-        format!(
-            "{}\n",
-            colour.paint(Ink::Good, &format!("Done: {machines} ({time})."))
-        )
+        format!("{}\n", colour.paint(Ink::Good, &format!("Done: {machines} ({time}).")))
     }
 }

@@ -19,24 +19,21 @@ where
     R::Item: Into<String>,
 {
     let mut table = Table::new();
-    table
-        .load_style(NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     if !host.stdout_is_terminal() {
         table.force_no_tty();
     }
     table.set_header(headers.iter().copied());
     for row in rows {
-        table.add_row(
-            row.into_iter()
-                .map(|cell| clean::line(&clean::text(&cell.into()))),
-        );
+        table.add_row(row.into_iter().map(|cell| clean::line(&clean::text(&cell.into()))));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, GAP));
     }
-    table
-        .lines()
-        .map(|line| format!("{}\n", line.trim_end()))
-        .collect()
+    let mut text = String::new();
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
 }

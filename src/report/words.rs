@@ -84,41 +84,20 @@ pub(super) fn sentence(kind: &EventKind) -> String {
     match kind {
         EventKind::PlanReady { lanes } => {
             let steps: usize = lanes.iter().map(|(_, steps)| steps).sum();
-            format!(
-                "{}, {}",
-                count(lanes.len(), "machine"),
-                count(steps, "step")
-            )
+            format!("{}, {}", count(lanes.len(), "machine"), count(steps, "step"))
         }
         EventKind::StepStarted { step } => doing(*step).to_owned(),
-        EventKind::StepAdvanced {
-            step,
-            done,
-            total,
-            unit,
-        } => {
+        EventKind::StepAdvanced { step, done, total, unit } => {
             format!("{}: {}", doing(*step), amount(*done, *total, *unit))
         }
         EventKind::Line { text, stream: _ } => format!("| {text}"),
         EventKind::Waiting { reason, elapsed } => {
             format!("{} ({})", waiting(reason), time(*elapsed))
         }
-        EventKind::StepFinished {
-            step,
-            outcome,
-            elapsed,
-        } => finished(*step, outcome, *elapsed),
+        EventKind::StepFinished { step, outcome, elapsed } => finished(*step, outcome, *elapsed),
         EventKind::Note { level, text } => format!("{}: {}", note(*level), clean::line(text)),
-        EventKind::RunFinished {
-            done,
-            failed,
-            skipped,
-            elapsed,
-        } => {
-            format!(
-                "{done} done, {failed} failed, {skipped} skipped ({})",
-                time(*elapsed)
-            )
+        EventKind::RunFinished { done, failed, skipped, elapsed } => {
+            format!("{done} done, {failed} failed, {skipped} skipped ({})", time(*elapsed))
         }
     }
 }
@@ -145,15 +124,11 @@ pub(super) fn finished(step: StepId, outcome: &Outcome, elapsed: Duration) -> St
     match outcome {
         Outcome::Done => format!("{} ({time})", done(step)),
         Outcome::Unchanged => format!("{}, as before ({time})", done(step)),
-        Outcome::Failed { error, hint: _ } => {
+        Outcome::Failed { error, context: _, hint: _ } => {
             format!("{} failed: {} ({time})", doing(step), clean::line(error))
         }
         Outcome::Skipped { because } => {
-            format!(
-                "{} was skipped, because {}",
-                doing(step),
-                clean::line(because)
-            )
+            format!("{} was skipped, because {}", doing(step), clean::line(because))
         }
     }
 }
@@ -171,12 +146,7 @@ pub(super) fn note(level: Level) -> &'static str {
 pub(super) fn amount(done: u64, total: Option<u64>, unit: Unit) -> String {
     match (unit, total) {
         (Unit::Bytes, Some(total)) => {
-            format!(
-                "{} of {}{}",
-                BinaryBytes(done),
-                BinaryBytes(total),
-                percent(done, total)
-            )
+            format!("{} of {}{}", BinaryBytes(done), BinaryBytes(total), percent(done, total))
         }
         (Unit::Bytes, None) => BinaryBytes(done).to_string(),
         (Unit::Steps, Some(total)) => format!("{done} of {total}"),
@@ -210,11 +180,7 @@ pub(super) fn ticking(running: Duration) -> String {
 
 /// A number and its noun.
 pub(super) fn count(number: usize, noun: &str) -> String {
-    if number == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{number} {noun}s")
-    }
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 #[cfg(test)]
@@ -241,10 +207,8 @@ mod tests {
 
     #[test]
     fn a_failure_is_one_line() {
-        let outcome = Outcome::Failed {
-            error: "no space:\n on /".into(),
-            hint: None,
-        };
+        let outcome =
+            Outcome::Failed { error: "no space:\n on /".into(), context: Vec::new(), hint: None };
         assert_eq!(
             finished(StepId::Create, &outcome, Duration::from_secs(2)),
             "creating failed: no space: on / (2.0 s)"

@@ -44,11 +44,8 @@ impl Lock {
             if !same_file(&file, path) {
                 continue;
             }
-            let holder = Holder {
-                pid: std::process::id(),
-                host: host_name(),
-                command: command.to_owned(),
-            };
+            let holder =
+                Holder { pid: std::process::id(), host: host_name(), command: command.to_owned() };
             let text = serde_json::to_vec(&holder)
                 .map_err(|e| Error::bug("the lock cannot be written as JSON").because(e))?;
             file.set_len(0).map_err(trouble)?;
@@ -75,8 +72,7 @@ fn same_file(_file: &File, path: &Path) -> bool {
 fn taken(file: &mut File) -> Error {
     let mut text = String::new();
     let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
-    let holder: Option<Holder> =
-        read.ok().and_then(|_| serde_json::from_str(&text).ok());
+    let holder: Option<Holder> = read.ok().and_then(|_| serde_json::from_str(&text).ok());
     match holder {
         Some(h) => Error::conflict(format!(
             "another fleet is at work here: `{}`, process {} on {}",

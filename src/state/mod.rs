@@ -65,7 +65,9 @@ impl Store {
     /// this program, or the copy of another fleet's.
     pub fn open(home: &Path) -> Result<Self> {
         let home = home.canonicalize().map_err(|e| {
-            Error::host("the fleet's folder cannot be read").with("folder", home.display()).because(e)
+            Error::host("the fleet's folder cannot be read")
+                .with("folder", home.display())
+                .because(e)
         })?;
         let dir = home.join(".fleet");
         let mut store = Self { dir, home, id: None, records: BTreeMap::new() };

@@ -2,8 +2,12 @@
 
 use fleet_driver::text;
 
+use crate::pki::hex;
+
+type Quote = fn(&str) -> String;
+
 /// All filters by their names.
-pub(super) const FILTERS: &[(&str, fn(&str) -> String)] = &[
+pub(super) const FILTERS: &[(&str, Quote)] = &[
     ("json", json),
     ("sh", text::sh),
     ("systemd", systemd),
@@ -24,7 +28,7 @@ fn json(value: &str) -> String {
     text::json(value).chars().fold(String::new(), |mut out, c| {
         match c {
             '\u{7f}'..='\u{9f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+                out.extend(["\\u", &hex(&(c as u16).to_be_bytes())]);
             }
             c => out.push(c),
         }
@@ -35,17 +39,10 @@ fn json(value: &str) -> String {
 /// A word of a unit's start line (systemd.syntax(7), systemd.service(5)): quoted, with
 /// specifiers and variables kept from being expanded.
 fn systemd(word: &str) -> String {
-    let escaped = word
-        .replace('\\', r"\\")
-        .replace('"', "\\\"")
-        .replace('%', "%%")
-        .replace('$', "$$");
+    let escaped =
+        word.replace('\\', r"\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,@+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        escaped
-    } else {
-        format!("\"{escaped}\"")
-    }
+    if !word.is_empty() && word.chars().all(plain) { escaped } else { format!("\"{escaped}\"") }
 }
 
 /// The value of an assignment in an `EnvironmentFile=` (systemd.exec(5)): in double
@@ -97,10 +94,7 @@ fn fish(word: &str) -> String {
 fn powershell(word: &str) -> String {
     let mut out = String::from("'");
     for c in word.chars() {
-        if matches!(
-            c,
-            '\'' | '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}'
-        ) {
+        if matches!(c, '\'' | '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}') {
             out.push(c);
         }
         out.push(c);

@@ -198,7 +198,8 @@ impl Run<'_> {
     pub fn run(self) -> Ended {
         let (lab, what, limit) = (self.lab, self.what.clone(), self.limit);
         let ended = self.until(limit);
-        let ended = ended.unwrap_or_else(|| panic!("`{what}` took more than {} s", limit.as_secs()));
+        let ended =
+            ended.unwrap_or_else(|| panic!("`{what}` took more than {} s", limit.as_secs()));
         lab.printed.borrow_mut().push_str(&format!("{}{}", ended.stdout, ended.stderr));
         ended
     }

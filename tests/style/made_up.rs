@@ -31,11 +31,7 @@ fn length() {
     let long = "//\n".repeat(401);
     finds(
         rules::length,
-        &[
-            ("src/a.rs", &short),
-            ("tests/b.rs", &long),
-            ("docs/c.md", &long),
-        ],
+        &[("src/a.rs", &short), ("tests/b.rs", &long), ("docs/c.md", &long)],
         &["tests/b.rs: 401 lines, at most 400"],
     );
 }
@@ -47,24 +43,12 @@ fn banned_calls() {
         rules::banned_calls,
         &[
             ("drivers/api/src/wait.rs", "tokio::time::sleep(x).await\n"),
-            (
-                "drivers/qemu/src/lib.rs",
-                "\n  tokio::time::sleep(x).await\n",
-            ),
+            ("drivers/qemu/src/lib.rs", "\n  tokio::time::sleep(x).await\n"),
             ("src/cli.rs", "eprintln!(\"x\"); std::process::exit(1);\n"),
-            (
-                "src/good.rs",
-                "// println!\nlet x = \"println!\"; my_println!(); time::sleeper();\n",
-            ),
-            (
-                "tests/lab/main.rs",
-                "println!(\"fine\"); time::sleep(x).await;\n",
-            ),
+            ("src/good.rs", "// println!\nlet x = \"println!\"; my_println!(); time::sleeper();\n"),
+            ("tests/lab/main.rs", "println!(\"fine\"); time::sleep(x).await;\n"),
         ],
-        &[
-            &format!("drivers/qemu/src/lib.rs:2: {wait}"),
-            &format!("tests/lab/main.rs:1: {wait}"),
-        ],
+        &[&format!("drivers/qemu/src/lib.rs:2: {wait}"), &format!("tests/lab/main.rs:1: {wait}")],
     );
     for (call, word) in [
         ("println!()", "println!"),
@@ -79,10 +63,7 @@ fn banned_calls() {
     ] {
         let found = rules::banned_calls(&Tree::of(&[("src/a.rs", call)]));
         assert_eq!(found.len(), 1, "{call}: {found:?}");
-        assert!(
-            found[0].starts_with(&format!("src/a.rs:1: `{word}`: ")),
-            "{found:?}"
-        );
+        assert!(found[0].starts_with(&format!("src/a.rs:1: `{word}`: ")), "{found:?}");
     }
 }
 
@@ -105,10 +86,7 @@ fn orphans() {
             ("src/a/d.rs", ""),
             ("src/b.rs", ""),
             ("tests/forgotten.rs", ""),
-            (
-                "tests/lab/main.rs",
-                "#[path = \"../support/docker.rs\"]\nmod docker;",
-            ),
+            ("tests/lab/main.rs", "#[path = \"../support/docker.rs\"]\nmod docker;"),
             ("tests/main.rs", "mod up;"),
             ("tests/support/docker.rs", ""),
             ("tests/up.rs", ""),
@@ -127,11 +105,7 @@ fn orphans() {
 fn names() {
     finds(
         rules::names,
-        &[
-            ("src/helpers/x.rs", ""),
-            ("src/util.rs", ""),
-            ("src/utility_bill.rs", ""),
-        ],
+        &[("src/helpers/x.rs", ""), ("src/util.rs", ""), ("src/utility_bill.rs", "")],
         &["src/helpers/x.rs", "src/util.rs"],
     );
 }
@@ -156,10 +130,7 @@ fn serde() {
     finds(
         rules::serde,
         &[
-            (
-                "src/a.rs",
-                "\n#[serde(default, flatten)]\nx: X,\n#[command(flatten)]\ny: Y,",
-            ),
+            ("src/a.rs", "\n#[serde(default, flatten)]\nx: X,\n#[command(flatten)]\ny: Y,"),
             ("src/b.rs", "#[serde(\n    untagged\n)]"),
             ("src/c.rs", "#[serde(rename = \"flatten\")]"),
         ],
@@ -173,17 +144,10 @@ fn owners() {
         rules::owners,
         &[
             ("docs/a.md", "TODO"),
-            (
-                "src/a.rs",
-                "// TODO: later\nlet x = \"TODO\";\n// FIXME(ann): soon\n// TODO(): x\n",
-            ),
+            ("src/a.rs", "// TODO: later\nlet x = \"TODO\";\n// FIXME(ann): soon\n// TODO(): x\n"),
             ("templates/b.sh", "# XXX\n# XXXX\n"),
         ],
-        &[
-            "src/a.rs:1: TODO: later",
-            "src/a.rs:4: TODO(): x",
-            "templates/b.sh:1: # XXX",
-        ],
+        &["src/a.rs:1: TODO: later", "src/a.rs:4: TODO(): x", "templates/b.sh:1: # XXX"],
     );
 }
 
@@ -197,10 +161,7 @@ fn manifests() {
                 "[package]\nname = \"fleet-driver\"\n[dependencies]\nserde = \"1\"\nrand = \"1\"\n\
                  [target.'cfg(unix)'.dependencies]\nlibc = \"1\"\n",
             ),
-            (
-                "drivers/new/Cargo.toml",
-                "[package]\nname = \"fleet-new\"\n",
-            ),
+            ("drivers/new/Cargo.toml", "[package]\nname = \"fleet-new\"\n"),
             (
                 "drivers/qemu/Cargo.toml",
                 "[package]\nname = \"fleet-qemu\"\n[dependencies]\n\
@@ -222,16 +183,10 @@ fn registry() {
     finds(
         rules::registry,
         &[
-            (
-                "drivers/api/Cargo.toml",
-                "[package]\nname = \"fleet-driver\"\n",
-            ),
+            ("drivers/api/Cargo.toml", "[package]\nname = \"fleet-driver\"\n"),
             ("drivers/x/Cargo.toml", "[package]\nname = \"fleet-x\"\n"),
             ("drivers/x/src/lib.rs", "fleet_x::me();"),
-            (
-                "src/a.rs",
-                "use fleet_driver::Cx;\nuse fleet_x::X;\n// fleet_x\n",
-            ),
+            ("src/a.rs", "use fleet_driver::Cx;\nuse fleet_x::X;\n// fleet_x\n"),
             ("src/registry.rs", "fleet_x::X::new()"),
         ],
         &["src/a.rs:2: `fleet_x`"],
@@ -243,14 +198,8 @@ fn templates() {
     finds(
         papers::templates,
         &[
-            (
-                "drivers/x/src/lib.rs",
-                "include_str!(\"../../../templates/x/domain.xml\")",
-            ),
-            (
-                "src/templates.rs",
-                "table![\"guest/a.sh\"]; tree![\"etc/fstab\"]; \"b.sh\"",
-            ),
+            ("drivers/x/src/lib.rs", "include_str!(\"../../../templates/x/domain.xml\")"),
+            ("src/templates.rs", "table![\"guest/a.sh\"]; tree![\"etc/fstab\"]; \"b.sh\""),
             ("templates/guest/a.sh", ""),
             ("templates/guest/b.sh", ""),
             ("templates/image/tree/etc/fstab", ""),
@@ -263,14 +212,8 @@ fn templates() {
 #[test]
 fn pages_and_links() {
     let files = [
-        (
-            "README.md",
-            "[a](docs/a.md) [gone](docs/gone.md) [web](https://x.y) [here](#here)",
-        ),
-        (
-            "docs/README.md",
-            "[b](b.md#part)\n```\n[c](c.md)\n```\n[up](../LICENSE) [src](../src)",
-        ),
+        ("README.md", "[a](docs/a.md) [gone](docs/gone.md) [web](https://x.y) [here](#here)"),
+        ("docs/README.md", "[b](b.md#part)\n```\n[c](c.md)\n```\n[up](../LICENSE) [src](../src)"),
         ("LICENSE", ""),
         ("docs/a.md", ""),
         ("docs/b.md", "[a](./a.md)"),

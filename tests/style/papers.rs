@@ -12,8 +12,7 @@ pub(crate) fn templates(tree: &Tree) -> Vec<String> {
         (0..parts.len().saturating_sub(1)).any(|from| {
             let name = parts[from..].join("/");
             let ends = [format!("\"{name}\""), format!("/{name}\"")];
-            tree.program()
-                .any(|(_, text)| ends.iter().any(|end| text.contains(end)))
+            tree.program().any(|(_, text)| ends.iter().any(|end| text.contains(end)))
         })
     };
     tree.files()
@@ -26,9 +25,7 @@ pub(crate) fn templates(tree: &Tree) -> Vec<String> {
 pub(crate) fn pages(tree: &Tree) -> Vec<String> {
     let linked = |path: &str| {
         ["README.md", "docs/README.md"].iter().any(|index| {
-            targets(tree.text(index))
-                .iter()
-                .any(|(_, target)| resolve(index, target) == path)
+            targets(tree.text(index)).iter().any(|(_, target)| resolve(index, target) == path)
         })
     };
     tree.files()
@@ -53,16 +50,7 @@ pub(crate) fn links(tree: &Tree) -> Vec<String> {
 
 /// Paths in backticks, in the pages of the top folder, that are not there.
 pub(crate) fn paths(tree: &Tree) -> Vec<String> {
-    let ours = [
-        "src/",
-        "drivers/",
-        "templates/",
-        "tests/",
-        "scripts/",
-        "docs/",
-        ".cargo/",
-        ".ci/",
-    ];
+    let ours = ["src/", "drivers/", "templates/", "tests/", "scripts/", "docs/", ".cargo/", ".ci/"];
     let mut found = Vec::new();
     for page in ["README.md", "CONTRIBUTING.md", "docs/README.md"] {
         for (number, line) in prose(tree.text(page)) {

@@ -11,29 +11,8 @@ const LONGEST: usize = 400;
 /// What a driver crate may depend on; a new driver is a new row. These are built into
 /// everybody's fleet, so each row is short.
 const MAY_USE: &[(&str, &[&str])] = &[
-    (
-        "fleet-driver",
-        &[
-            "serde",
-            "serde_json",
-            "sha2",
-            "tempfile",
-            "tokio",
-            "tokio-util",
-            "toml",
-        ],
-    ),
-    (
-        "fleet-qemu",
-        &[
-            "fleet-driver",
-            "serde",
-            "serde_json",
-            "sha2",
-            "tokio",
-            "toml",
-        ],
-    ),
+    ("fleet-driver", &["serde", "serde_json", "sha2", "tempfile", "tokio", "tokio-util", "toml"]),
+    ("fleet-qemu", &["fleet-driver", "serde", "serde_json", "sha2", "tokio", "toml"]),
 ];
 
 /// Where a ban holds.
@@ -112,10 +91,7 @@ pub(crate) fn orphans(tree: &Tree) -> Vec<String> {
 
 /// Whether cargo itself finds the file.
 fn is_root(path: &str) -> bool {
-    let in_package = match path
-        .strip_prefix("drivers/")
-        .and_then(|rest| rest.split_once('/'))
-    {
+    let in_package = match path.strip_prefix("drivers/").and_then(|rest| rest.split_once('/')) {
         Some((_, rest)) => {
             // A driver's tests are found by name; those of the root package are listed.
             if let Some(test) = rest.strip_prefix("tests/")
@@ -127,11 +103,8 @@ fn is_root(path: &str) -> bool {
         }
         None => path,
     };
-    let direct = |folder: &str| {
-        in_package
-            .strip_prefix(folder)
-            .is_some_and(|name| !name.contains('/'))
-    };
+    let direct =
+        |folder: &str| in_package.strip_prefix(folder).is_some_and(|name| !name.contains('/'));
     matches!(
         in_package,
         "src/lib.rs" | "src/main.rs" | "build.rs" | "tests/main.rs" | "tests/lab/main.rs"
@@ -168,11 +141,7 @@ fn is_named(tree: &Tree, path: &str) -> bool {
 pub(crate) fn names(tree: &Tree) -> Vec<String> {
     let empty = ["util", "utils", "common", "helper", "helpers", "misc"];
     tree.rust()
-        .filter(|(path, _)| {
-            path.trim_end_matches(".rs")
-                .split('/')
-                .any(|n| empty.contains(&n))
-        })
+        .filter(|(path, _)| path.trim_end_matches(".rs").split('/').any(|n| empty.contains(&n)))
         .map(|(path, _)| path.to_owned())
         .collect()
 }
@@ -218,8 +187,7 @@ pub(crate) fn owners(tree: &Tree) -> Vec<String> {
                 let line = text.lines().nth(number - 1).unwrap_or_default();
                 let owned = line.split(word).nth(1).is_some_and(|rest| {
                     rest.strip_prefix('(').is_some_and(|rest| {
-                        rest.find(')')
-                            .is_some_and(|end| !rest[..end].trim().is_empty())
+                        rest.find(')').is_some_and(|end| !rest[..end].trim().is_empty())
                     })
                 });
                 if !owned {
@@ -276,10 +244,7 @@ fn drivers(tree: &Tree) -> Vec<(&str, String, Table)> {
         .filter(|(path, _)| path.starts_with("drivers/") && path.ends_with("/Cargo.toml"))
         .map(|(path, text)| {
             let manifest: Table = text.parse().expect("cargo has read it already");
-            let name = manifest["package"]["name"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned();
+            let name = manifest["package"]["name"].as_str().unwrap_or_default().to_owned();
             (path, name, manifest)
         })
         .collect()

@@ -22,10 +22,7 @@ enum In {
 impl Rust {
     pub(crate) fn of(text: &str) -> Self {
         let chars: Vec<char> = text.chars().collect();
-        let mut out = Self {
-            code: String::new(),
-            comments: String::new(),
-        };
+        let mut out = Self { code: String::new(), comments: String::new() };
         let mut state = In::Code;
         let mut at = 0;
         while at < chars.len() {

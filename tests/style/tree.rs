@@ -17,12 +17,7 @@ impl Tree {
 
     /// A made-up tree.
     pub(crate) fn of(files: &[(&str, &str)]) -> Self {
-        Self(
-            files
-                .iter()
-                .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
-                .collect(),
-        )
+        Self(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect())
     }
 
     /// Whether there is a file or a folder of that path.
@@ -31,11 +26,7 @@ impl Tree {
         let folder = format!("{path}/");
         path.is_empty()
             || self.0.contains_key(path)
-            || self
-                .0
-                .range(folder.clone()..)
-                .next()
-                .is_some_and(|(p, _)| p.starts_with(&folder))
+            || self.0.range(folder.clone()..).next().is_some_and(|(p, _)| p.starts_with(&folder))
     }
 
     /// The text of a file; empty if it is not there or not text.
@@ -45,9 +36,7 @@ impl Tree {
 
     /// All files: path and text.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(path, text)| (path.as_str(), text.as_str()))
+        self.0.iter().map(|(path, text)| (path.as_str(), text.as_str()))
     }
 
     /// The Rust files: path and text.

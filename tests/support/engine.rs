@@ -140,7 +140,9 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut Vec<u8>) -> Opt
     let head = String::from_utf8_lossy(&buffer[..head_end]).into_owned();
     let length: usize = head
         .lines()
-        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok())
+        .find_map(|line| {
+            line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok()
+        })
         .unwrap_or(0);
     while buffer.len() < head_end + length {
         if stream.read_buf(buffer).await.ok()? == 0 {

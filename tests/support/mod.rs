@@ -1,4 +1,4 @@
 //! Stand-ins for what a fleet talks to, on loopback and in this process.
 
 pub mod scenario;
-pub mod ssh;
+pub(crate) mod ssh;

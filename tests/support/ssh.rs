@@ -23,11 +23,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 mod child;
 
-use child::converse;
+use child::{converse, stand_ins};
 
 /// How a connection goes before any command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Greeting {
+pub(crate) enum Greeting {
     /// As it should.
     Proper,
     /// It is accepted, and nothing more comes.
@@ -42,7 +42,7 @@ pub enum Greeting {
 
 /// How a command goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub(crate) enum Manner {
     /// It runs.
     Runs,
     /// It prints a little and then the connection is reset.
@@ -58,31 +58,31 @@ pub enum Manner {
 
 /// What the server has seen.
 #[derive(Debug, Default, Clone)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Connections accepted.
-    pub connections: usize,
+    pub(crate) connections: usize,
     /// Keys offered for a login.
-    pub logins: usize,
+    pub(crate) logins: usize,
     /// Commands, as they came.
-    pub commands: Vec<String>,
+    pub(crate) commands: Vec<String>,
     /// Commands that were ended by the client.
-    pub killed: usize,
+    pub(crate) killed: usize,
     /// Commands that run now.
-    pub running: usize,
+    pub(crate) running: usize,
     /// The most commands that ran at once.
-    pub most: usize,
+    pub(crate) most: usize,
     /// Terminals asked for: kind, columns and rows.
-    pub terminals: Vec<(String, u32, u32)>,
+    pub(crate) terminals: Vec<(String, u32, u32)>,
 }
 
 /// The key that opens all servers, as one fleet's does.
 static LOGIN: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::generate("login").unwrap());
 
 /// A running server.
-pub struct Server {
-    pub address: SocketAddr,
-    pub host_key: KeyPair,
-    pub login: KeyPair,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) host_key: KeyPair,
+    pub(crate) login: KeyPair,
     seen: Arc<Mutex<Seen>>,
     cut: CancellationToken,
     _accepts: AbortOnDropHandle<()>,
@@ -91,7 +91,7 @@ pub struct Server {
 
 impl Server {
     /// A server whose first connections go as in `greetings`, and all others properly.
-    pub async fn start(greetings: &[Greeting], manner: Manner) -> Self {
+    pub(crate) async fn start(greetings: &[Greeting], manner: Manner) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (host_key, login) = (KeyPair::generate("host").unwrap(), LOGIN.clone());
@@ -115,12 +115,12 @@ impl Server {
         Self { address, host_key, login, seen, cut, _accepts: accepts, _bin: bin }
     }
 
-    pub async fn proper() -> Self {
+    pub(crate) async fn proper() -> Self {
         Self::start(&[], Manner::Runs).await
     }
 
     /// A target that fits the server.
-    pub fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> Target {
         Target {
             machine: "host1".to_owned(),
             address: self.address,
@@ -130,13 +130,8 @@ impl Server {
         }
     }
 
-    pub fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> Seen {
         self.seen.lock().unwrap().clone()
-    }
-
-    /// Resets all connections.
-    pub fn cut(&self) {
-        self.cut.cancel();
     }
 }
 
@@ -144,16 +139,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.cut.cancel();
     }
-}
-
-/// A folder with a `sudo` that changes nothing.
-fn stand_ins() -> tempfile::TempDir {
-    use std::os::unix::fs::PermissionsExt;
-    let bin = tempfile::tempdir().unwrap();
-    let sudo = bin.path().join("sudo");
-    std::fs::write(&sudo, "#!/bin/sh\n[ \"$1\" = -n ] || exit 99\nshift\nexec \"$@\"\n").unwrap();
-    std::fs::set_permissions(&sudo, std::fs::Permissions::from_mode(0o755)).unwrap();
-    bin
 }
 
 #[derive(Clone)]
@@ -319,7 +304,9 @@ async fn run(channel: Channel<Msg>, command: String, shared: Shared, handle: ser
             return;
         }
         Manner::Signal => {
-            drop(handle.exit_signal_request(id, Sig::TERM, false, String::new(), String::new()).await);
+            _ = handle
+                .exit_signal_request(id, Sig::TERM, false, String::new(), String::new())
+                .await;
             drop(write.close().await);
             return;
         }

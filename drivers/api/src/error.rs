@@ -114,8 +114,7 @@ impl Error {
 
     /// Ctrl-C.
     pub fn interrupted() -> Self {
-        Self::new(ErrorKind::Interrupted, "interrupted")
-            .hint("run the same command again to go on")
+        Self::new(ErrorKind::Interrupted, "interrupted").hint("run the same command again to go on")
     }
 
     /// A mistake of ours.
@@ -139,10 +138,7 @@ impl Error {
 
     /// Keeps the cause.
     #[must_use]
-    pub fn because(
-        mut self,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }

@@ -157,6 +157,8 @@ pub enum Outcome {
     Failed {
         /// The error's text.
         error: String,
+        /// What helps to understand it, such as the command or the console's end.
+        context: Vec<(String, String)>,
         /// What to try.
         hint: Option<String>,
     },
@@ -165,6 +167,17 @@ pub enum Outcome {
         /// Because of what.
         because: String,
     },
+}
+
+impl Outcome {
+    /// The outcome of a step that ended in this error.
+    pub fn failed(error: &crate::Error) -> Self {
+        Self::Failed {
+            error: error.to_string(),
+            context: error.context().iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
+            hint: error.hint_text().map(str::to_owned),
+        }
+    }
 }
 
 /// The sending end. Sending never fails and never blocks.

@@ -74,11 +74,7 @@ impl Fake {
 
     /// The same under another name, for fleets with several drivers.
     pub fn named(name: &'static str) -> Self {
-        Self {
-            name,
-            world: Arc::new(Mutex::new(World::default())),
-            calls: watch::Sender::new(0),
-        }
+        Self { name, world: Arc::new(Mutex::new(World::default())), calls: watch::Sender::new(0) }
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -86,12 +82,7 @@ impl Fake {
     }
 
     fn order(&self, machine: &str, verb: Verb, times: usize, what: What) -> &Self {
-        self.world().troubles.push(Trouble {
-            machine: machine.to_owned(),
-            verb,
-            times,
-            what,
-        });
+        self.world().troubles.push(Trouble { machine: machine.to_owned(), verb, times, what });
         self
     }
 
@@ -111,20 +102,14 @@ impl Fake {
         times: usize,
         error: impl Fn() -> Error + Send + Sync + 'static,
     ) -> &Self {
-        let what = What::Fail {
-            moment: Moment::Before,
-            error: Arc::new(error),
-        };
+        let what = What::Fail { moment: Moment::Before, error: Arc::new(error) };
         self.order(machine, verb, times, what)
     }
 
     /// Fails `create` or `destroy` when half of it is done, so many times.
     pub fn break_off(&self, machine: &str, verb: Verb, kind: ErrorKind, times: usize) -> &Self {
         let error = move || Error::new(kind, format!("the fake driver broke off {verb:?}"));
-        let what = What::Fail {
-            moment: Moment::HalfWay,
-            error: Arc::new(error),
-        };
+        let what = What::Fail { moment: Moment::HalfWay, error: Arc::new(error) };
         self.order(machine, verb, times, what)
     }
 
@@ -140,9 +125,7 @@ impl Fake {
 
     /// Takes back everything that was ordered for this verb of this machine.
     pub fn mend(&self, machine: &str, verb: Verb) -> &Self {
-        self.world()
-            .troubles
-            .retain(|t| t.machine != machine || t.verb != verb);
+        self.world().troubles.retain(|t| t.machine != machine || t.verb != verb);
         self
     }
 
@@ -154,9 +137,7 @@ impl Fake {
 
     /// Says where a running machine answers: SSH and the engine.
     pub fn endpoints(&self, machine: &str, ssh: SocketAddr, engine: SocketAddr) -> &Self {
-        self.world()
-            .endpoints
-            .insert(machine.to_owned(), (ssh, engine));
+        self.world().endpoints.insert(machine.to_owned(), (ssh, engine));
         self
     }
 
@@ -189,9 +170,7 @@ impl Fake {
 
     /// Removes a machine behind fleet's back; its scratch folder stays.
     pub fn vanish(&self, machine: &str) -> &Self {
-        self.world()
-            .machines
-            .retain(|id, _| id.machine() != machine);
+        self.world().machines.retain(|id, _| id.machine() != machine);
         self
     }
 

@@ -151,8 +151,8 @@ impl Output {
             None => "was ended by a signal".to_owned(),
         };
         let program = Path::new(&cmd.program).file_name().unwrap_or(&cmd.program);
-        let mut error = Error::driver(format!("`{}` {ended}", program.to_string_lossy()))
-            .with("command", cmd);
+        let mut error =
+            Error::driver(format!("`{}` {ended}", program.to_string_lossy())).with("command", cmd);
         let said = if self.stderr.is_empty() { self.text() } else { self.error_text() };
         if !said.is_empty() {
             error = error.because(tail(&said, 12));
@@ -221,11 +221,9 @@ impl Run for System {
             };
             let work = async { tokio::join!(feed, child.wait_with_output()).1 };
             match tokio::time::timeout(limit, work).await {
-                Ok(Ok(out)) => Ok(Output {
-                    status: out.status.code(),
-                    stdout: out.stdout,
-                    stderr: out.stderr,
-                }),
+                Ok(Ok(out)) => {
+                    Ok(Output { status: out.status.code(), stdout: out.stdout, stderr: out.stderr })
+                }
                 Ok(Err(e)) => Err(Error::host(format!("could not run `{program}`")).because(e)),
                 Err(_) => Err(Error::driver(format!(
                     "`{program}` did not end within {} s",

@@ -163,16 +163,13 @@ fn sectors(bytes: usize) -> usize {
 }
 
 /// A number in both byte orders (7.2.3, 7.3.3).
-fn both16(n: u16) -> [u8; 4] {
-    let ([a, b], [c, d]) = (n.to_le_bytes(), n.to_be_bytes());
-    [a, b, c, d]
+fn both16(n: u16) -> Vec<u8> {
+    [n.to_le_bytes(), n.to_be_bytes()].concat()
 }
 
-fn both32(n: usize) -> [u8; 8] {
-    let mut bytes = [0; 8];
-    bytes[..4].copy_from_slice(&(n as u32).to_le_bytes());
-    bytes[4..].copy_from_slice(&(n as u32).to_be_bytes());
-    bytes
+fn both32(n: usize) -> Vec<u8> {
+    let n = n as u32;
+    [n.to_le_bytes(), n.to_be_bytes()].concat()
 }
 
 /// What a directory record describes.

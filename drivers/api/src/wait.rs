@@ -105,13 +105,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_deadline_names_reason_hint_and_cause() {
-        let result: Result<()> = until(
-            &cx(Duration::from_millis(120)),
-            "SSH",
-            "look at the console",
-            || async { Err(Error::busy("connection refused")) },
-        )
-        .await;
+        let result: Result<()> =
+            until(&cx(Duration::from_millis(120)), "SSH", "look at the console", || async {
+                Err(Error::busy("connection refused"))
+            })
+            .await;
         let error = result.unwrap_err();
         assert_eq!(error.to_string(), "waited 0 s for SSH in vain: connection refused");
         assert_eq!(error.hint_text(), Some("look at the console"));

@@ -54,7 +54,7 @@ pub(crate) enum Sandbox {
 /// # Errors
 /// `Config` for a forwarded port that QEMU cannot have.
 pub(crate) fn words(machine: &Machine, start: Start) -> Result<Vec<String>> {
-    let id = MachineId::new(&machine.fleet, &machine.machine);
+    let id = MachineId::new(&machine.fleet, &machine.name);
     let options = &machine.options;
     let mut words: Vec<String> = Vec::new();
     let mut say = |text: &[&str]| words.extend(text.iter().map(|word| (*word).to_owned()));
@@ -111,19 +111,20 @@ pub(crate) fn words(machine: &Machine, start: Start) -> Result<Vec<String>> {
         if forward.host.is_ipv6() {
             return Err(Error::config("QEMU forwards IPv4 ports only").with("port", forward.host));
         }
-        outside += &format!(",hostfwd={protocol}:{}-:{}", forward.host, forward.guest);
+        let ends = format!("{}-:{}", forward.host, forward.guest);
+        outside.extend([",hostfwd=", protocol, ":", &ends]);
     }
-    let card = |net: &str, nic: u8| {
-        format!("virtio-net-pci,netdev={net},mac={},romfile=", id.mac(nic))
-    };
+    let card =
+        |net: &str, nic: u8| format!("virtio-net-pci,netdev={net},mac={},romfile=", id.mac(nic));
     say(&["-netdev", &outside, "-device", &card("outside", 0)]);
     // The second is on the segment that all machines of the fleet share.
     let (group, port) = segment(&machine.fleet);
     let lab = format!("socket,id=lab,mcast={group}:{port},localaddr=127.0.0.1");
     say(&["-netdev", &lab, "-device", &card("lab", 1)]);
 
-    let console =
-        format!("socket,id=console,path={SERIAL},server=on,wait=off,logfile={CONSOLE},logappend=on");
+    let console = format!(
+        "socket,id=console,path={SERIAL},server=on,wait=off,logfile={CONSOLE},logappend=on"
+    );
     say(&["-chardev", &console, "-serial", "chardev:console"]);
     say(&["-chardev", &format!("socket,id=control,path={QMP},server=on,wait=off")]);
     say(&["-mon", "chardev=control,mode=control"]);

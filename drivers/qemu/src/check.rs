@@ -1,17 +1,16 @@
 //! Whether this host can run the machines that are wanted, before any is made.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+pub(crate) mod ports;
+
 use std::path::{Path, PathBuf};
 
 use fleet_driver::run::Cmd;
-use fleet_driver::{Cx, Error, ErrorKind, Finding, Level, MachineId, Protocol, Result, VmSpec};
+use fleet_driver::{Cx, Error, ErrorKind, Finding, Level, MachineId, Result, VmSpec};
 
 use crate::emulator::{Emulator, IMG, INSTALL, OLDEST};
-use crate::folder::{self, Content, Folder};
+use crate::folder::{Content, Folder};
 use crate::machine::{Accel, Machine};
 use crate::options::{AccelChoice, Options};
-use crate::ports;
 use crate::probe::Kvm;
 use crate::process::Process;
 
@@ -120,9 +119,10 @@ pub(crate) fn explain(kvm: &Kvm) -> (Accel, String) {
     match kvm {
         Kvm::Works => (Accel::Kvm, "machines run under KVM".to_owned()),
         Kvm::Closed(why) => (Accel::Tcg, emulated(why)),
-        Kvm::Useless(why) => {
-            (Accel::Tcg, emulated(&format!("/dev/kvm is there, but a small 64-bit guest failed on it ({why})")))
-        }
+        Kvm::Useless(why) => (
+            Accel::Tcg,
+            emulated(&format!("/dev/kvm is there, but a small 64-bit guest failed on it ({why})")),
+        ),
     }
 }
 
@@ -130,7 +130,9 @@ pub(crate) fn explain(kvm: &Kvm) -> (Accel, String) {
 pub(crate) fn memory(wanted: &[Wanted], auto: Accel, meminfo: &str, findings: &mut Vec<Finding>) {
     let idle: Vec<&Wanted> = wanted.iter().filter(|machine| !machine.runs).collect();
     let need: u64 = idle.iter().map(|machine| need_mib(machine, auto)).sum();
-    let Some(available) = field_mib(meminfo, "MemAvailable") else { return };
+    let Some(available) = field_mib(meminfo, "MemAvailable") else {
+        return;
+    };
     if need <= available {
         return;
     }
@@ -147,7 +149,9 @@ pub(crate) fn memory(wanted: &[Wanted], auto: Accel, meminfo: &str, findings: &m
         idle.len(),
     );
     findings.push(Finding {
-        hint: Some("give the machines less `memory`, have fewer of them, or stop others".to_owned()),
+        hint: Some(
+            "give the machines less `memory`, have fewer of them, or stop others".to_owned(),
+        ),
         ..finding(level, None, text)
     });
 }
@@ -172,7 +176,11 @@ fn field_mib(meminfo: &str, name: &str) -> Option<u64> {
 ///
 /// # Errors
 /// `Interrupted`.
-pub(crate) async fn disk(wanted: &[Wanted<'_>], cx: &Cx, findings: &mut Vec<Finding>) -> Result<()> {
+pub(crate) async fn disk(
+    wanted: &[Wanted<'_>],
+    cx: &Cx,
+    findings: &mut Vec<Finding>,
+) -> Result<()> {
     let root = nearest_existing(cx.scratch_root());
     let output = match cx.run(&Cmd::new("df").arg("-kP").arg(&root)).await {
         Ok(output) => output.text(),
@@ -209,78 +217,6 @@ fn nearest_existing(path: &Path) -> PathBuf {
     path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).to_owned()
 }
 
-/// The ports that `machines.toml` fixes: each free, and each wanted once.
-pub(crate) fn fixed_ports(wanted: &[Wanted], root: &Path, findings: &mut Vec<Finding>) {
-    let mut owners: BTreeMap<(SocketAddr, &'static str), String> = BTreeMap::new();
-    let others = folder::siblings(root, "");
-    let others = others.iter().filter(|o| !wanted.iter().any(|w| w.id.machine() == o.machine));
-    for other in others {
-        for (address, protocol) in fixed(&other.options, &other.forwards) {
-            owners.insert((address, name(protocol)), other.machine.clone());
-        }
-    }
-    for machine in wanted {
-        for (address, protocol) in fixed(&machine.options, &machine.spec.forwards) {
-            let wrong = |text: String, hint: &str| Finding {
-                hint: Some(hint.to_owned()),
-                ..finding(Level::Error, Some(machine.id), text)
-            };
-            if address.is_ipv6() {
-                let text = format!("QEMU cannot forward {address}: it forwards IPv4 ports only");
-                findings.push(wrong(text, "use an IPv4 address such as 127.0.0.1"));
-                continue;
-            }
-            let port = format!("{} port {address}", name(protocol));
-            let key = (address, name(protocol));
-            if let Some(owner) = owners.insert(key, machine.id.machine().to_owned()) {
-                findings.push(wrong(
-                    format!("{port} is wanted by `{owner}` too"),
-                    "give each machine a port of its own, or leave it out for a free one",
-                ));
-                continue;
-            }
-            let own = machine.made.as_ref().is_some_and(|made| {
-                made.all_forwards().iter().any(|f| f.host == address && f.protocol == protocol)
-            });
-            if machine.runs && own {
-                continue;
-            }
-            match ports::try_bind(address, protocol) {
-                Ok(()) => {}
-                Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
-                    let holder = match ports::holder(address.port()) {
-                        Some(program) => format!("by {program}"),
-                        None => "by another program".to_owned(),
-                    };
-                    let hint = "stop that program, or choose another port";
-                    findings.push(wrong(format!("{port} is taken {holder}"), hint));
-                }
-                Err(e) => findings.push(wrong(
-                    format!("{port} cannot be used: {e}"),
-                    "use an address of this host and a port above 1023",
-                )),
-            }
-        }
-    }
-}
-
-fn name(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "TCP",
-        Protocol::Udp => "UDP",
-    }
-}
-
-/// The host's ends of what must be where `machines.toml` says.
-fn fixed(
-    options: &Options,
-    forwards: &[fleet_driver::Forward],
-) -> Vec<(SocketAddr, Protocol)> {
-    let own = [options.ssh_port, options.engine_port].into_iter().flatten();
-    let own = own.map(|port| (SocketAddr::from(([127, 0, 0, 1], port)), Protocol::Tcp));
-    own.chain(forwards.iter().map(|f| (f.host, f.protocol))).collect()
-}
-
 /// The images that the machines' disks stand on.
 pub(crate) fn images(wanted: &[Wanted], findings: &mut Vec<Finding>) {
     for machine in wanted {
@@ -303,26 +239,6 @@ pub(crate) fn finding(level: Level, id: Option<&MachineId>, message: String) -> 
 pub(crate) fn from_error(id: Option<&MachineId>, error: &Error) -> Finding {
     let hint = error.hint_text().map(str::to_owned);
     Finding { hint, ..finding(Level::Error, id, error.to_string()) }
-}
-
-/// Fails for a fixed port that another program has taken since.
-///
-/// # Errors
-/// `Host`, naming port and program.
-pub(crate) fn ports_are_free(id: &MachineId, machine: &Machine) -> Result<()> {
-    for (address, protocol) in fixed(&machine.options, &machine.forwards) {
-        if let Err(e) = ports::try_bind(address, protocol) {
-            let mut error = Error::host(format!("{} port {address} cannot be used", name(protocol)))
-                .with("machine", id.machine())
-                .hint("stop the program that holds it, or choose another port")
-                .because(e);
-            if let Some(program) = ports::holder(address.port()) {
-                error = error.with("held by", program);
-            }
-            return Err(error);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

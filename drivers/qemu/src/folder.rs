@@ -160,7 +160,9 @@ impl Folder {
         let path = self.file(name);
         absent_is_fine(fs::remove_file(&path))
             .and_then(|()| absent_is_fine(sync_folder(&self.path)))
-            .map_err(|e| Error::host("could not remove a file").with("file", path.display()).because(e))
+            .map_err(|e| {
+                Error::host("could not remove a file").with("file", path.display()).because(e)
+            })
     }
 
     /// Removes what a process that has ended leaves behind.
@@ -241,7 +243,8 @@ pub(crate) fn list(root: &Path, fleet: &str) -> Result<Vec<MachineId>> {
         }
     };
     let owned = |entry: fs::DirEntry| {
-        let owner: Owner = serde_json::from_slice(&fs::read(entry.path().join(OWNER)).ok()?).ok()?;
+        let owner: Owner =
+            serde_json::from_slice(&fs::read(entry.path().join(OWNER)).ok()?).ok()?;
         let here = entry.file_name().to_str() == Some(&owner.machine);
         let ours = owner.driver == "qemu" && owner.fleet == fleet && here;
         ours.then(|| MachineId::new(owner.fleet, owner.machine))
@@ -252,7 +255,8 @@ pub(crate) fn list(root: &Path, fleet: &str) -> Result<Vec<MachineId>> {
 /// The descriptions of all machines below `root` but `except`; unreadable ones are
 /// left out.
 pub(crate) fn siblings(root: &Path, except: &str) -> Vec<Machine> {
-    let machine = |entry: fs::DirEntry| Machine::parse(&fs::read(entry.path().join(DESCRIPTION)).ok()?).ok();
+    let machine =
+        |entry: fs::DirEntry| Machine::parse(&fs::read(entry.path().join(DESCRIPTION)).ok()?).ok();
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
     entries.filter(|entry| entry.file_name() != except).filter_map(machine).collect()
 }
@@ -276,9 +280,8 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         fs::rename(&unfinished, path)?;
         sync_folder(folder)
     };
-    write().map_err(|e| {
-        Error::host("could not write a file").with("file", path.display()).because(e)
-    })
+    write()
+        .map_err(|e| Error::host("could not write a file").with("file", path.display()).because(e))
 }
 
 const UNFINISHED: &str = ".unfinished";
@@ -299,9 +302,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => {
-            Err(Error::host("could not read a file").with("file", path.display()).because(e))
-        }
+        Err(e) => Err(Error::host("could not read a file").with("file", path.display()).because(e)),
     }
 }
 

@@ -20,19 +20,20 @@ mod probe;
 mod process;
 mod qmp;
 mod seed;
+mod sighting;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use fleet_driver::{
-    About, Answer, Capabilities, Console, Cx, Driver, Error, ErrorKind, Finding, Level, MachineId,
-    Power, Result, Sighting, Stop, VmSpec,
+    About, Answer, Capabilities, Cx, Driver, Error, ErrorKind, Finding, Level, MachineId, Result,
+    Sighting, Stop, VmSpec,
 };
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::args::{Seed, Start};
 use crate::emulator::Emulator;
-use crate::folder::{CONSOLE, Content, Folder, SERIAL};
+use crate::folder::{CONSOLE, Content, Folder};
 use crate::machine::{Accel, Machine, disk_mib};
 use crate::options::AccelChoice;
 pub use crate::options::Options;
@@ -108,7 +109,7 @@ impl Qemu {
         let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
         check::memory(&machines, auto, &meminfo, &mut findings);
         check::disk(&machines, cx, &mut findings).await?;
-        check::fixed_ports(&machines, cx.scratch_root(), &mut findings);
+        check::ports::fixed(&machines, cx.scratch_root(), &mut findings);
         check::images(&machines, &mut findings);
         Ok(findings)
     }
@@ -128,10 +129,8 @@ impl Qemu {
             cx.reporter().note(Level::Warning, text);
         }
         folder.make()?;
-        let (accel, reason) = self.accelerate(options.accel, cx).await?;
-        if let Some(reason) = reason {
-            cx.reporter().note(Level::Info, sentence(&reason));
-        }
+        // `check` has told why; once for all machines is enough.
+        let (accel, _) = self.accelerate(options.accel, cx).await?;
         disk::make(&folder, spec, cx).await?;
         seed::write(&folder, spec)?;
         let _choosing = self.choosing_ports.lock().await;
@@ -222,7 +221,7 @@ impl Qemu {
         machine: &mut Machine,
         cx: &Cx,
     ) -> Result<()> {
-        check::ports_are_free(id, machine)?;
+        check::ports::still_free(id, machine)?;
         let _choosing = self.choosing_ports.lock().await;
         let siblings = folder::siblings(cx.scratch_root(), id.machine());
         let ports = ports::choose(id, &machine.options, Some(machine.ports), &siblings)?;
@@ -233,46 +232,6 @@ impl Qemu {
             machine.ports = ports;
         }
         folder.save(machine)
-    }
-
-    async fn inspect_one(&self, id: &MachineId, cx: &Cx) -> Result<Option<Sighting>> {
-        let folder = Folder::new(id, cx);
-        let process = Process::of(id, &folder);
-        let machine = match folder.content() {
-            Ok(Content::Whole(machine)) => machine,
-            Ok(Content::Nothing | Content::Foreign | Content::Half) => {
-                let orphan = |p: Process| {
-                    broken(format!("QEMU runs (process {}), but its folder is gone", p.pid))
-                };
-                return Ok(process.map(orphan));
-            }
-            Err(error) if error.kind() == ErrorKind::Conflict => {
-                return Ok(Some(broken(error.to_string())));
-            }
-            Err(error) => return Err(error),
-        };
-        let power = match process {
-            Some(process) => power::power(process, id, &folder, cx).await?,
-            None => Power::Stopped,
-        };
-        let mut details =
-            BTreeMap::from([("accel".to_owned(), machine.accel.name().to_owned())]);
-        if let Some(process) = process {
-            details.insert("pid".to_owned(), process.pid.to_string());
-        }
-        Ok(Some(Sighting {
-            power,
-            ssh: Some(machine.ssh()),
-            engine: Some(machine.engine()),
-            lab: Some(machine.lab.address),
-            cpus: machine.cpus,
-            memory_mib: machine.memory_mib,
-            image_sha256: machine.image.sha256.clone(),
-            forwards: machine.forwards.clone(),
-            console: Some(Console { socket: folder.file(SERIAL), log: folder.file(CONSOLE) }),
-            seeded: seed::of(&folder) == Seed::Attached,
-            details,
-        }))
     }
 
     async fn stop_one(&self, id: &MachineId, how: Stop, cx: &Cx) -> Result<()> {
@@ -329,13 +288,14 @@ impl Driver for Qemu {
     fn list<'a>(&'a self, fleet: &'a str, cx: &'a Cx) -> Answer<'a, Vec<MachineId>> {
         Box::pin(async move {
             let made = folder::list(cx.scratch_root(), fleet)?;
-            let all: BTreeSet<MachineId> = made.into_iter().chain(process::running(fleet)).collect();
+            let all: BTreeSet<MachineId> =
+                made.into_iter().chain(process::running(fleet)).collect();
             Ok(all.into_iter().collect())
         })
     }
 
     fn inspect<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, Option<Sighting>> {
-        Box::pin(self.inspect_one(id, cx))
+        Box::pin(sighting::look(id, cx))
     }
 
     fn create<'a>(&'a self, id: &'a MachineId, spec: &'a VmSpec, cx: &'a Cx) -> Answer<'a, ()> {
@@ -357,28 +317,4 @@ impl Driver for Qemu {
     fn destroy<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, ()> {
         Box::pin(self.destroy_one(id, cx))
     }
-}
-
-/// What can be said of a machine whose description cannot be read.
-fn broken(why: String) -> Sighting {
-    Sighting {
-        power: Power::Broken(why),
-        ssh: None,
-        engine: None,
-        lab: None,
-        cpus: 0,
-        memory_mib: 0,
-        image_sha256: String::new(),
-        forwards: Vec::new(),
-        console: None,
-        seeded: false,
-        details: BTreeMap::new(),
-    }
-}
-
-/// A fragment as a sentence.
-fn sentence(fragment: &str) -> String {
-    let mut letters = fragment.chars();
-    let first = letters.next().map(char::to_uppercase).into_iter().flatten();
-    format!("{}.", first.chain(letters).collect::<String>())
 }

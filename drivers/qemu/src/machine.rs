@@ -20,7 +20,7 @@ const FORMAT: u32 = 1;
 pub(crate) struct Machine {
     format: u32,
     pub(crate) fleet: String,
-    pub(crate) machine: String,
+    pub(crate) name: String,
     pub(crate) cpus: u32,
     pub(crate) memory_mib: u64,
     pub(crate) disk_mib: u64,
@@ -75,7 +75,7 @@ impl Machine {
         Self {
             format: FORMAT,
             fleet: id.fleet().to_owned(),
-            machine: id.machine().to_owned(),
+            name: id.machine().to_owned(),
             cpus: spec.cpus,
             memory_mib: spec.memory_mib,
             disk_mib: disk_mib(spec),
@@ -126,8 +126,11 @@ impl Machine {
     /// Everything that the host listens on for this machine: the two that fleet
     /// itself uses, then those of `machines.toml`.
     pub(crate) fn all_forwards(&self) -> Vec<Forward> {
-        let own = [(self.ssh(), 22), (self.engine(), 2376)]
-            .map(|(host, guest)| Forward { host, guest, protocol: Protocol::Tcp });
+        let own = [(self.ssh(), 22), (self.engine(), 2376)].map(|(host, guest)| Forward {
+            host,
+            guest,
+            protocol: Protocol::Tcp,
+        });
         own.into_iter().chain(self.forwards.iter().cloned()).collect()
     }
 

@@ -107,10 +107,12 @@ pub(crate) fn holder(port: u16) -> Option<String> {
     if inodes.is_empty() {
         return None;
     }
-    process::pids().map(|pid| (pid, PathBuf::from(format!("/proc/{pid}")))).find_map(|(pid, path)| {
-        let name = has_it(&path).then(|| fs::read_to_string(path.join("comm")));
-        Some(format!("{} (process {pid})", name?.unwrap_or_default().trim()))
-    })
+    process::pids().map(|pid| (pid, PathBuf::from(format!("/proc/{pid}")))).find_map(
+        |(pid, path)| {
+            let name = has_it(&path).then(|| fs::read_to_string(path.join("comm")));
+            Some(format!("{} (process {pid})", name?.unwrap_or_default().trim()))
+        },
+    )
 }
 
 /// The inodes of the sockets that listen on a port, in the format of

@@ -28,7 +28,12 @@ const KILL: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 /// `Interrupted`.
-pub(crate) async fn power(process: Process, id: &MachineId, folder: &Folder, cx: &Cx) -> Result<Power> {
+pub(crate) async fn power(
+    process: Process,
+    id: &MachineId,
+    folder: &Folder,
+    cx: &Cx,
+) -> Result<Power> {
     match status(folder, cx).await {
         Ok(status) => Ok(meaning(&status)),
         Err(error) if error.kind() == ErrorKind::Interrupted => Err(error),
@@ -110,7 +115,9 @@ pub(crate) async fn spawn(
         if Process::of(id, folder).is_none() {
             let log = std::fs::read(folder.file(CONSOLE)).unwrap_or_default();
             let log = tail(&String::from_utf8_lossy(&log), 12);
-            return Err(Error::driver("the machine went off right after it was started").because(log));
+            return Err(
+                Error::driver("the machine went off right after it was started").because(log)
+            );
         }
         status(folder, cx).await
     };
@@ -158,7 +165,9 @@ async fn press_once(folder: &Folder, cx: &Cx) -> Result<()> {
 pub(crate) async fn cut(id: &MachineId, folder: &Folder, cx: &Cx) -> Result<()> {
     // There are two while QEMU is becoming a daemon; either may be found first.
     for _ in 0..4 {
-        let Some(process) = Process::of(id, folder) else { return Ok(()) };
+        let Some(process) = Process::of(id, folder) else {
+            return Ok(());
+        };
         if end(process, id, folder, cx).await? {
             continue;
         }

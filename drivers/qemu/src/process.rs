@@ -42,7 +42,9 @@ impl Process {
 
     /// Whether it has the file open.
     pub(crate) fn holds(self, file: &Path) -> bool {
-        let Ok(file) = fs::canonicalize(file) else { return false };
+        let Ok(file) = fs::canonicalize(file) else {
+            return false;
+        };
         let open = fs::read_dir(format!("/proc/{}/fd", self.pid)).into_iter().flatten().flatten();
         open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|target| target == file)
     }

@@ -48,13 +48,12 @@ async fn detach(folder: &Folder, cx: &Cx) -> Result<()> {
     let drives = drives.as_array().cloned().unwrap_or_default();
     let is_seed = |path: &str| path == SEED_DRIVE || path.contains(&format!("/{SEED_DRIVE}/"));
     let drive = drives.iter().find(|drive| drive["qdev"].as_str().is_some_and(is_seed));
-    if let Some(drive) = drive {
-        if drive["inserted"].is_object() {
-            // By force: the guest may have it mounted, and is not asked.
-            let open = json!({ "id": SEED_DRIVE, "force": true });
-            qmp.execute("blockdev-open-tray", open).await?;
-            qmp.execute("blockdev-remove-medium", json!({ "id": SEED_DRIVE })).await?;
-        }
+    if drive.is_some_and(|drive| drive["inserted"].is_object()) {
+        // By force: the guest may have it mounted, and is not asked.
+        let open = json!({ "id": SEED_DRIVE, "force": true });
+        qmp.execute("blockdev-open-tray", open).await?;
+        let medium = json!({ "id": SEED_DRIVE });
+        qmp.execute("blockdev-remove-medium", medium).await?;
     }
     let nodes = qmp.execute("query-named-block-nodes", json!({ "flat": true })).await?;
     let nodes = nodes.as_array().cloned().unwrap_or_default();

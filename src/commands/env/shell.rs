@@ -52,10 +52,7 @@ pub struct Variable {
 impl EnvView {
     /// Adds a variable to set.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.set.push(Variable {
-            name: name.to_owned(),
-            value: value.into(),
-        });
+        self.set.push(Variable { name: name.to_owned(), value: value.into() });
     }
 
     /// Adds a variable to unset.

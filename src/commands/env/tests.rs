@@ -41,13 +41,16 @@ fn evaluate(shell: &Path, args: &[&str], before: &str, code: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-const SHOW: &str = "printf '<%s>' \"$DOCKER_CERT_PATH\" \"$FLEET_MACHINE\" \"${DOCKER_CONTEXT-unset}\"";
+const SHOW: &str =
+    "printf '<%s>' \"$DOCKER_CERT_PATH\" \"$FLEET_MACHINE\" \"${DOCKER_CONTEXT-unset}\"";
 
 #[cfg(unix)]
 #[test]
 fn sh_takes_it_with_and_without_quotes() {
     for name in ["sh", "dash", "bash", "zsh", "busybox"] {
-        let Ok(shell) = which::which(name) else { continue };
+        let Ok(shell) = which::which(name) else {
+            continue;
+        };
         let args: &[&str] = if name == "busybox" { &["sh", "-c"] } else { &["-c"] };
         for value in NASTY {
             let dir = tempfile::tempdir().unwrap();
@@ -65,7 +68,9 @@ fn sh_takes_it_with_and_without_quotes() {
 #[cfg(unix)]
 #[test]
 fn fish_takes_it() {
-    let Ok(shell) = which::which("fish") else { return };
+    let Ok(shell) = which::which("fish") else {
+        return;
+    };
     for value in NASTY {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("env");
@@ -83,7 +88,9 @@ fn fish_takes_it() {
 #[cfg(unix)]
 #[test]
 fn tcsh_takes_it() {
-    let Ok(shell) = which::which("tcsh") else { return };
+    let Ok(shell) = which::which("tcsh") else {
+        return;
+    };
     for value in NASTY {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("env");
@@ -100,7 +107,9 @@ fn tcsh_takes_it() {
 
 #[test]
 fn powershell_takes_it() {
-    let Ok(shell) = which::which("pwsh") else { return };
+    let Ok(shell) = which::which("pwsh") else {
+        return;
+    };
     for value in NASTY {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("env.ps1");

@@ -18,10 +18,7 @@ fn says(text: &str) -> String {
 }
 
 /// Answers `/info` with the given state, and everything else with `reply`.
-fn in_state(
-    swarm: Value,
-    reply: Reply,
-) -> impl Fn(&Request) -> Reply + Send + Sync + 'static {
+fn in_state(swarm: Value, reply: Reply) -> impl Fn(&Request) -> Reply + Send + Sync + 'static {
     move |request| {
         if request.line == "GET /info" {
             (200, json!({ "Swarm": swarm }).to_string())
@@ -154,7 +151,8 @@ fn contended(failures: usize) -> impl Fn(&Request) -> Reply + Send + Sync + 'sta
         "GET /info" => (200, json!({ "Swarm": active(&[], true) }).to_string()),
         "GET /nodes/n1" => {
             let version = 7 + updates.load(Ordering::SeqCst);
-            let spec = json!({ "Role": "worker", "Availability": "active", "Labels": { "a": "1" } });
+            let spec =
+                json!({ "Role": "worker", "Availability": "active", "Labels": { "a": "1" } });
             (200, json!({ "ID": "n1", "Version": { "Index": version }, "Spec": spec }).to_string())
         }
         "POST /nodes/n1/update" if updates.fetch_add(1, Ordering::SeqCst) < failures => {

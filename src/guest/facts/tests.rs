@@ -49,14 +49,17 @@ fn anything_else_is_refused() {
 #[test]
 fn the_script_and_the_reader_agree() {
     for shell in ["sh", "bash"] {
-        let Ok(shell) = which::which(shell) else { continue };
+        let Ok(shell) = which::which(shell) else {
+            continue;
+        };
         let output = std::process::Command::new(shell)
             .arg("-c")
             .arg(script().text.expose())
             .output()
             .unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-        let facts = parse(&GuestOutput { stdout: output.stdout, ..GuestOutput::default() }).unwrap();
+        let facts =
+            parse(&GuestOutput { stdout: output.stdout, ..GuestOutput::default() }).unwrap();
         assert!(!facts.kernel.is_empty() && !facts.arch.is_empty());
     }
 }

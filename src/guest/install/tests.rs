@@ -33,7 +33,12 @@ fn guest(os: &str, found: Option<&str>) -> GuestFacts {
     }
 }
 
-fn ask(install: Install, version: Option<&str>, os: &str, found: Option<&str>) -> Result<Option<Script>> {
+fn ask(
+    install: Install,
+    version: Option<&str>,
+    os: &str,
+    found: Option<&str>,
+) -> Result<Option<Script>> {
     super::install(&engine(install, version), Some("echo mine"), &guest(os, found), "fleet")
 }
 
@@ -110,29 +115,30 @@ fn run_apt(version: &str, madison: &str) -> (Option<i32>, String, String) {
         program(name, &note);
     }
     program("apt-cache", &format!("cat <<'END'\n{madison}\nEND"));
-    let script = text(ask(Install::Distro, Some(version).filter(|v| !v.is_empty()), "debian", None));
+    let script =
+        text(ask(Install::Distro, Some(version).filter(|v| !v.is_empty()), "debian", None));
     let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
-    let output = std::process::Command::new("sh")
-        .arg("-c")
-        .arg(script)
-        .env("PATH", path)
-        .output()
-        .unwrap();
+    let output =
+        std::process::Command::new("sh").arg("-c").arg(script).env("PATH", path).output().unwrap();
     let log = std::fs::read_to_string(log).unwrap_or_default();
     (output.status.code(), log, String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 #[cfg(unix)]
-const MADISON: &str = " docker.io | 20.10.24+dfsg1-1+deb12u1+b6 | mirror bookworm/main amd64 Packages
+const MADISON: &str =
+    " docker.io | 20.10.24+dfsg1-1+deb12u1+b6 | mirror bookworm/main amd64 Packages
  docker.io | 5:26.1.5-1 | mirror backports/main amd64 Packages
  docker.io | 20.1.0-1 | mirror old/main amd64 Packages";
 
 #[cfg(unix)]
 #[test]
 fn a_pinned_version_is_looked_up() {
-    for (wanted, found) in
-        [("20.10", "=20.10.24+dfsg1-1+deb12u1+b6 "), ("26.1.5", "=5:26.1.5-1 "), ("20.1", "=20.1.0-1 "), ("", " ")]
-    {
+    for (wanted, found) in [
+        ("20.10", "=20.10.24+dfsg1-1+deb12u1+b6 "),
+        ("26.1.5", "=5:26.1.5-1 "),
+        ("20.1", "=20.1.0-1 "),
+        ("", " "),
+    ] {
         let (status, log, stderr) = run_apt(wanted, MADISON);
         assert_eq!((status, stderr.as_str()), (Some(0), ""), "{wanted}");
         let install = log.lines().find(|line| line.contains(" install ")).unwrap();
@@ -148,7 +154,10 @@ fn a_version_that_does_not_exist_lists_those_that_do() {
     let (status, log, stderr) = run_apt("19.03", MADISON);
     assert_eq!(status, Some(100));
     assert!(!log.contains(" install "));
-    assert!(stderr.starts_with("there is no docker.io 19.03 for this system; it has:\n"), "{stderr}");
+    assert!(
+        stderr.starts_with("there is no docker.io 19.03 for this system; it has:\n"),
+        "{stderr}"
+    );
     assert!(stderr.contains("  20.10.24+dfsg1-1+deb12u1+b6\n"));
 }
 

@@ -24,10 +24,7 @@ fn a_new_pair_is_kept_private_and_found_again() {
     let made = KeyPair::load_or_create(&path).unwrap();
     assert_eq!(mode(&path), 0o600);
     assert_eq!(mode(path.parent().unwrap()), 0o700);
-    assert_eq!(
-        fs::read_to_string(public_path(&path)).unwrap(),
-        format!("{}\n", made.public)
-    );
+    assert_eq!(fs::read_to_string(public_path(&path)).unwrap(), format!("{}\n", made.public));
     assert!(made.public.starts_with("ssh-ed25519 ") && made.public.ends_with(" fleet"));
 
     let found = KeyPair::load_or_create(&path).unwrap();
@@ -60,6 +57,16 @@ fn a_damaged_key_is_never_replaced() {
     assert_eq!(error.kind(), fleet_driver::ErrorKind::Conflict);
     assert!(error.hint_text().unwrap().contains("fleet up"));
     assert_eq!(fs::read_to_string(&path).unwrap(), "not a key");
+}
+
+#[test]
+fn a_lost_key_is_not_made_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("id_ed25519");
+    assert_eq!(KeyPair::load(&path).unwrap_err().kind(), fleet_driver::ErrorKind::NotFound);
+    assert!(!path.exists());
+    let made = KeyPair::load_or_create(&path).unwrap();
+    assert_eq!(KeyPair::load(&path).unwrap().public, made.public);
 }
 
 #[test]
@@ -109,7 +116,9 @@ fn openssh_reads_the_configuration() {
     assert_eq!(lines[1].split(' ').count(), 3, "the comment is left out");
     assert_eq!(mode(&ssh.join("config")), 0o600);
 
-    let Some(seen) = openssh(&ssh.join("config"), "worker-1") else { return };
+    let Some(seen) = openssh(&ssh.join("config"), "worker-1") else {
+        return;
+    };
     let folder = ssh.to_str().unwrap();
     for wanted in [
         "hostname 127.0.0.1",

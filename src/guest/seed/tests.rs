@@ -3,7 +3,8 @@
 use super::*;
 
 fn made(user: &str, content: &str) -> Vec<(String, String)> {
-    let private = Secret::new("-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END-----\n".to_owned());
+    let private =
+        Secret::new("-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END-----\n".to_owned());
     let lab = LabNic { address: Ipv4Addr::new(10, 77, 0, 11), prefix: 24 };
     let hosts = [
         (Ipv4Addr::new(10, 77, 0, 11), "host1".to_owned()),

@@ -89,10 +89,14 @@ fn the_guests_own_keys_stay_and_former_ones_of_fleet_go() {
         own: Some(Value::Object(first.own.clone()).to_string()),
         dockerd: None,
     };
-    let mut merged = daemon(&first, &pki, &OnDisk {
-        daemon: Some(r#"{"data-root": "/srv/docker", "log-driver": "local"}"#.to_owned()),
-        ..OnDisk::default()
-    });
+    let mut merged = daemon(
+        &first,
+        &pki,
+        &OnDisk {
+            daemon: Some(r#"{"data-root": "/srv/docker", "log-driver": "local"}"#.to_owned()),
+            ..OnDisk::default()
+        },
+    );
     assert_eq!(merged["data-root"], "/srv/docker");
     assert_eq!(merged["log-driver"], "json-file", "fleet's word counts for what it sets");
     // Somebody changed one of fleet's keys by hand, and fleet wants fewer keys now.
@@ -190,10 +194,11 @@ fn the_drop_in_starts_the_engine_that_is_there() {
 #[test]
 fn names_are_the_machines_and_loopback() {
     let spec = spec();
-    let names: Vec<String> = server_names(&spec, &["127.0.0.1".parse().unwrap(), spec.address.into()])
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let names: Vec<String> =
+        server_names(&spec, &["127.0.0.1".parse().unwrap(), spec.address.into()])
+            .iter()
+            .map(ToString::to_string)
+            .collect();
     assert_eq!(names, ["host1", "10.77.0.11", "127.0.0.1", "localhost"]);
 }
 
@@ -201,6 +206,7 @@ fn names_are_the_machines_and_loopback() {
 #[cfg(unix)]
 #[test]
 fn the_first_boot_merges_into_what_the_image_has() {
+    use std::os::unix::fs::PermissionsExt;
     let (_dir, pki) = pki();
     let settings = settings(&spec(), &pki);
     let cert = pki.server(settings.names()).unwrap();
@@ -217,7 +223,10 @@ fn the_first_boot_merges_into_what_the_image_has() {
         if let Some(before) = before {
             std::fs::write(at(DAEMON_JSON), before).unwrap();
         }
-        let script = first.early.expose().replace("/etc/", &format!("{}/etc/", root.path().display()))
+        let script = first
+            .early
+            .expose()
+            .replace("/etc/", &format!("{}/etc/", root.path().display()))
             // The values themselves speak of the guest's own paths.
             .replace(&format!("\": \"{}/etc/", root.path().display()), "\": \"/etc/")
             .replace("systemctl", ":");
@@ -229,16 +238,15 @@ fn the_first_boot_merges_into_what_the_image_has() {
         let merged: Value =
             serde_json::from_str(&std::fs::read_to_string(at(DAEMON_JSON)).unwrap()).unwrap();
         let mut expected = settings.own.clone();
-        if before.is_some() {
+        if let Some(before) = before {
             expected.insert("data-root".to_owned(), json!("/srv"));
             assert_eq!(
                 std::fs::read_to_string(at("/etc/docker/daemon.json.before-fleet")).unwrap(),
-                before.unwrap()
+                before
             );
         }
         assert_eq!(merged, Value::Object(expected));
         assert!(std::fs::read_to_string(at(DROP_IN)).unwrap().contains("ExecStart=dockerd "));
-        use std::os::unix::fs::PermissionsExt;
         let mode = |path: &str| std::fs::metadata(at(path)).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(FLEET_DIR), mode(DAEMON_JSON), mode(OWN_JSON)), (0o700, 0o600, 0o600));
     }

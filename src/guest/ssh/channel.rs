@@ -210,7 +210,9 @@ fn gone(error: russh::Error) -> Error {
 impl Drop for Input {
     /// Ends the program if it still runs; both messages are ignored if it does not.
     fn drop(&mut self) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
         let write = Arc::clone(&self.write);
         runtime.spawn(async move {
             let end = async {

@@ -59,9 +59,8 @@ pub(super) async fn patiently(target: &Target, contact: Contact, cx: &Cx) -> Res
 }
 
 async fn dial(target: &Target, contact: Contact, patience: Duration, cx: &Cx) -> Result<Ssh> {
-    let about = |error: Error| {
-        error.with("machine", &target.machine).with("address", target.address)
-    };
+    let about =
+        |error: Error| error.with("machine", &target.machine).with("address", target.address);
     let expected = parse_public(&target.host_key).map_err(about)?;
     let login = login_key(target).map_err(about)?;
 
@@ -244,7 +243,10 @@ impl From<russh::Error> for Trouble {
 impl Handler for Pinned {
     type Error = Trouble;
 
-    async fn check_server_key(&mut self, offered: &PublicKeyOrCertificate) -> Result<bool, Trouble> {
+    async fn check_server_key(
+        &mut self,
+        offered: &PublicKeyOrCertificate,
+    ) -> Result<bool, Trouble> {
         match offered {
             PublicKeyOrCertificate::PublicKey { key, .. }
                 if key.key_data() == self.expected.key_data() =>
@@ -268,9 +270,9 @@ impl Handler for Pinned {
             }
             DisconnectReason::Error(trouble) => {
                 self.fate.tell(match &trouble {
-                    Trouble::Ssh(russh::Error::KeepaliveTimeout | russh::Error::InactivityTimeout) => {
-                        "the guest has been silent for a minute".to_owned()
-                    }
+                    Trouble::Ssh(
+                        russh::Error::KeepaliveTimeout | russh::Error::InactivityTimeout,
+                    ) => "the guest has been silent for a minute".to_owned(),
                     Trouble::Ssh(error) => error.to_string(),
                     Trouble::Changed(offered) => format!("it offered another host key, {offered}"),
                 });

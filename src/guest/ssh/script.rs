@@ -19,9 +19,7 @@ const AFTERWARDS: Duration = Duration::from_secs(3);
 
 /// Runs a script and tells its lines as it asks.
 pub(super) async fn run(ssh: &Ssh, script: &Script, cx: &Cx) -> Result<GuestOutput> {
-    let about = |error: Error| {
-        error.with("machine", &ssh.machine).with("purpose", script.purpose)
-    };
+    let about = |error: Error| error.with("machine", &ssh.machine).with("purpose", script.purpose);
     let shell = if script.as_user || ssh.root { "sh -s" } else { "sudo -n sh -s" };
     let request = Request { command: Some(shell.to_owned()), pty: None };
     let limit = script.limit.min(cx.left());
@@ -44,12 +42,8 @@ pub(super) async fn run(ssh: &Ssh, script: &Script, cx: &Cx) -> Result<GuestOutp
     let (ended, out) = bounded(cx, limit, work)
         .await?
         .ok_or_else(|| {
-            Error::guest(format!(
-                "could not {} within {} s",
-                script.purpose,
-                limit.as_secs()
-            ))
-            .hint("the machine may be slow or stuck; run the same command again to go on")
+            Error::guest(format!("could not {} within {} s", script.purpose, limit.as_secs()))
+                .hint("the machine may be slow or stuck; run the same command again to go on")
         })
         .and_then(|result| result)
         .map_err(about)?;
@@ -80,11 +74,7 @@ fn failure(script: &Script, out: &GuestOutput, how: String) -> Error {
     if said.is_empty() { error.because(how) } else { error.because(said) }
 }
 
-async fn gather(
-    output: &mut Output,
-    telling: Telling,
-    cx: &Cx,
-) -> Result<(Ended, GuestOutput)> {
+async fn gather(output: &mut Output, telling: Telling, cx: &Cx) -> Result<(Ended, GuestOutput)> {
     let mut out = GuestOutput::default();
     let mut lines = [Lines::new(cx, Stream::Stdout), Lines::new(cx, Stream::Stderr)];
     loop {

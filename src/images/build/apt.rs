@@ -39,7 +39,9 @@ fn files(apt: &Path) -> Vec<PathBuf> {
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|ending| ending == "list" || ending == "sources"))
+        .filter(|path| {
+            path.extension().is_some_and(|ending| ending == "list" || ending == "sources")
+        })
         .collect();
     files.sort();
     files.insert(0, apt.join("sources.list"));

@@ -159,8 +159,7 @@ async fn packages(
         .arg("-");
     if let Some(sources) = apt::sources(Path::new("/etc/apt"), distribution) {
         let file = work.join("host.sources");
-        std::fs::write(&file, sources)
-            .map_err(|e| trouble("could not write a file", &file, e))?;
+        std::fs::write(&file, sources).map_err(|e| trouble("could not write a file", &file, e))?;
         cmd = cmd.arg(file);
     }
     let result = tokio::select! {

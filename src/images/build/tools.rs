@@ -24,8 +24,11 @@ const NEEDED: &[(&str, &str)] = &[
 const NEEDED_WITHOUT_ROOT: &[(&str, &str)] = &[("fakeroot", "fakeroot"), ("newuidmap", "uidmap")];
 
 /// Where the code of a BIOS's boot sector may be.
-const BOOT_SECTORS: &[&str] =
-    &["/usr/lib/syslinux/mbr/mbr.bin", "/usr/lib/syslinux/bios/mbr.bin", "/usr/share/syslinux/mbr.bin"];
+const BOOT_SECTORS: &[&str] = &[
+    "/usr/lib/syslinux/mbr/mbr.bin",
+    "/usr/lib/syslinux/bios/mbr.bin",
+    "/usr/share/syslinux/mbr.bin",
+];
 
 /// Who builds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +127,8 @@ mod tests {
 
     #[test]
     fn all_that_is_missing_is_named_at_once() {
-        let error = lacking(&[("mformat", "mtools"), ("mcopy", "mtools"), ("syslinux", "syslinux")]);
+        let error =
+            lacking(&[("mformat", "mtools"), ("mcopy", "mtools"), ("syslinux", "syslinux")]);
         assert_eq!(error.message(), "building an image needs `mformat`, `mcopy`, `syslinux`");
         assert_eq!(error.hint_text(), Some("install them: `apt-get install mtools syslinux`"));
     }

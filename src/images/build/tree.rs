@@ -28,6 +28,7 @@ const TREE: &[(Kind, &str, &str)] = tree![
     Data "etc/initramfs-tools/conf.d/fleet",
     Program "etc/initramfs-tools/hooks/fleet",
     Program "etc/initramfs-tools/scripts/init-premount/fleet",
+    Program "etc/initramfs-tools/scripts/init-bottom/fleet",
     Program "etc/kernel/postinst.d/zz-fleet",
     Data "etc/modprobe.d/fleet.conf",
     Data "etc/ssh/sshd_config.d/10-fleet.conf",
@@ -61,7 +62,11 @@ pub(super) fn write(dir: &Path) -> Result<()> {
         put(&dir.join(path), text, *kind)?;
     }
     let scripts = dir.join(SCRIPTS);
-    put(&scripts.join("prepare.sh"), include_str!("../../../templates/image/prepare.sh"), Kind::Program)?;
+    put(
+        &scripts.join("prepare.sh"),
+        include_str!("../../../templates/image/prepare.sh"),
+        Kind::Program,
+    )?;
     put(&scripts.join("setup.sh"), include_str!("../../../templates/image/setup.sh"), Kind::Program)
 }
 

@@ -85,7 +85,10 @@ async fn a_file_is_brought_in_and_an_overlay_is_not() {
     let digest = promise(&image);
     let got = bring("mine", "small.qcow2", Some(digest.hex())).await.unwrap();
     assert!(matches!(&got, Got::New(entry) if entry.sha256 == digest.hex()));
-    assert_eq!(bring("mine", "small.qcow2", None).await.unwrap(), Got::Already(got.entry().clone()));
+    assert_eq!(
+        bring("mine", "small.qcow2", None).await.unwrap(),
+        Got::Already(got.entry().clone())
+    );
     let file = images.find(&ImageRef::Name("mine".to_owned())).unwrap().unwrap();
     assert_eq!(file.size_mib, 3);
 

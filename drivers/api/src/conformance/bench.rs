@@ -89,8 +89,7 @@ impl Bench {
     /// The fixture's spec, with the suite's mark in the seed.
     pub(super) fn spec(&self, n: u8) -> VmSpec {
         let mut spec = self.fixture.spec(n);
-        spec.seed
-            .push(("conformance".to_owned(), Secret::new(SEED_MARK.to_vec())));
+        spec.seed.push(("conformance".to_owned(), Secret::new(SEED_MARK.to_vec())));
         spec
     }
 
@@ -100,11 +99,7 @@ impl Bench {
 
     /// The context for a machine: each fleet has its own folder.
     pub(super) fn cx_of(&self, id: &MachineId) -> Cx {
-        let folder = if id.fleet() == FLEET {
-            &self.scratch
-        } else {
-            &self.other
-        };
+        let folder = if id.fleet() == FLEET { &self.scratch } else { &self.other };
         Cx::new(folder.path(), Reporter::silent(), CancellationToken::new())
             .with_runner(self.fixture.runner())
             .within(self.fixture.limit())
@@ -119,28 +114,23 @@ impl Bench {
     }
 
     pub(super) async fn create(&self, id: &MachineId, spec: &VmSpec) -> Result<()> {
-        self.ends("create", self.driver().create(id, spec, &self.cx_of(id)))
-            .await
+        self.ends("create", self.driver().create(id, spec, &self.cx_of(id))).await
     }
 
     pub(super) async fn start(&self, id: &MachineId) -> Result<()> {
-        self.ends("start", self.driver().start(id, &self.cx_of(id)))
-            .await
+        self.ends("start", self.driver().start(id, &self.cx_of(id))).await
     }
 
     pub(super) async fn stop(&self, id: &MachineId, how: Stop) -> Result<()> {
-        self.ends("stop", self.driver().stop(id, how, &self.cx_of(id)))
-            .await
+        self.ends("stop", self.driver().stop(id, how, &self.cx_of(id))).await
     }
 
     pub(super) async fn unseed(&self, id: &MachineId) -> Result<()> {
-        self.ends("unseed", self.driver().unseed(id, &self.cx_of(id)))
-            .await
+        self.ends("unseed", self.driver().unseed(id, &self.cx_of(id))).await
     }
 
     pub(super) async fn destroy(&self, id: &MachineId) -> Result<()> {
-        self.ends("destroy", self.driver().destroy(id, &self.cx_of(id)))
-            .await
+        self.ends("destroy", self.driver().destroy(id, &self.cx_of(id))).await
     }
 
     pub(super) async fn list(&self, fleet: &str, of: &MachineId) -> Vec<MachineId> {
@@ -162,11 +152,7 @@ impl Bench {
     /// Makes machine `n` and leaves it stopped.
     pub(super) async fn stopped(&self, machine: &str, n: u8) -> MachineId {
         let id = self.id(machine);
-        fine(
-            lines::verbs::CREATE,
-            "create",
-            self.create(&id, &self.spec(n)).await,
-        );
+        fine(lines::verbs::CREATE, "create", self.create(&id, &self.spec(n)).await);
         id
     }
 
@@ -181,33 +167,17 @@ impl Bench {
     /// Checks the power of a machine that exists.
     pub(super) async fn is(&self, line: &str, id: &MachineId, power: Power) {
         let seen = self.power(id).await;
-        holds(
-            line,
-            seen.as_ref() == Some(&power),
-            format!("{id} is {seen:?}, not {power:?}"),
-        );
+        holds(line, seen.as_ref() == Some(&power), format!("{id} is {seen:?}, not {power:?}"));
     }
 
     /// Checks that nothing is left of a machine.
     pub(super) async fn is_gone(&self, id: &MachineId) {
         let seen = self.power(id).await;
-        holds(
-            lines::verbs::DESTROY,
-            seen.is_none(),
-            format!("{id} is still there: {seen:?}"),
-        );
+        holds(lines::verbs::DESTROY, seen.is_none(), format!("{id} is still there: {seen:?}"));
         let listed = self.list(id.fleet(), id).await;
-        holds(
-            lines::verbs::DESTROY,
-            !listed.contains(id),
-            format!("{id} is still listed"),
-        );
+        holds(lines::verbs::DESTROY, !listed.contains(id), format!("{id} is still listed"));
         let folder = self.cx_of(id).scratch(id.machine());
-        holds(
-            lines::DESTROY_SCRATCH,
-            !folder.exists(),
-            format!("{} is left", left(&folder)),
-        );
+        holds(lines::DESTROY_SCRATCH, !folder.exists(), format!("{} is left", left(&folder)));
     }
 
     /// Drops a verb at a moment; none if it was dropped.
@@ -230,10 +200,7 @@ impl Bench {
                         std::task::Poll::Pending => std::task::Poll::Pending,
                     }
                 });
-                self.ends(what, Box::pin(async { Ok(dropped.await) }))
-                    .await
-                    .ok()
-                    .flatten()
+                self.ends(what, Box::pin(async { Ok(dropped.await) })).await.ok().flatten()
             }
         }
     }
@@ -242,11 +209,7 @@ impl Bench {
     pub(super) async fn sweep(&self) {
         let made = std::mem::take(&mut *self.made.lock().expect("no check panics here"));
         for id in made {
-            fine(
-                lines::verbs::DESTROY,
-                "the last destroy",
-                self.destroy(&id).await,
-            );
+            fine(lines::verbs::DESTROY, "the last destroy", self.destroy(&id).await);
         }
     }
 }

@@ -56,17 +56,11 @@ mod tests {
     /// Reads the bullets of the trait's documentation, each as one line.
     fn documented() -> BTreeSet<String> {
         let text = include_str!("../lib.rs");
-        let contract = text
-            .split("/// Makes and unmakes")
-            .nth(1)
-            .expect("the trait is there");
+        let contract = text.split("/// Makes and unmakes").nth(1).expect("the trait is there");
         let mut lines: Vec<String> = Vec::new();
         let mut inside = false;
         for line in contract.lines() {
-            let doc = line
-                .trim()
-                .strip_prefix("///")
-                .map(|d| d.strip_prefix(' ').unwrap_or(d));
+            let doc = line.trim().strip_prefix("///").map(|d| d.strip_prefix(' ').unwrap_or(d));
             match doc {
                 Some(bullet) if bullet.starts_with("- ") => {
                     lines.push(bullet[2..].to_owned());
@@ -90,24 +84,12 @@ mod tests {
 
     #[test]
     fn every_line_is_used_by_a_check() {
-        let checks = [
-            include_str!("life.rs"),
-            include_str!("marks.rs"),
-            include_str!("cuts.rs"),
-        ];
+        let checks = [include_str!("life.rs"), include_str!("marks.rs"), include_str!("cuts.rs")];
         let source = include_str!("lines.rs");
         for line in ALL {
-            let position = source
-                .find(&format!("= {line:?};"))
-                .expect("it is defined here");
-            let name = source[..position]
-                .trim_end()
-                .rsplit(' ')
-                .next()
-                .expect("it has a name");
-            let used = checks
-                .iter()
-                .any(|check| check.contains(&format!("lines::{name}")))
+            let position = source.find(&format!("= {line:?};")).expect("it is defined here");
+            let name = source[..position].trim_end().rsplit(' ').next().expect("it has a name");
+            let used = checks.iter().any(|check| check.contains(&format!("lines::{name}")))
                 || include_str!("bench.rs").contains(&format!("lines::{name}"));
             assert!(used, "no check quotes lines::{name}");
         }

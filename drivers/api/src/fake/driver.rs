@@ -47,11 +47,7 @@ impl Drop for Running<'_> {
 
 fn in_time(cx: &Cx) -> Result<()> {
     cx.go_on()?;
-    if cx.left().is_zero() {
-        Err(Error::driver("did not end in time"))
-    } else {
-        Ok(())
-    }
+    if cx.left().is_zero() { Err(Error::driver("did not end in time")) } else { Ok(()) }
 }
 
 impl Fake {
@@ -70,10 +66,7 @@ impl Fake {
             world.calls.push(Call { verb, machine });
             world.running += 1;
             world.most_at_once = world.most_at_once.max(world.running);
-            Running {
-                fake: self,
-                troubles: world.due(verb, machines),
-            }
+            Running { fake: self, troubles: world.due(verb, machines) }
         };
         self.calls.send_modify(|count| *count += 1);
         tokio::task::yield_now().await;
@@ -104,11 +97,7 @@ impl Fake {
 impl Driver for Fake {
     fn about(&self) -> About {
         let world = self.world();
-        About {
-            name: self.name,
-            capabilities: world.capabilities,
-            concurrency: world.concurrency,
-        }
+        About { name: self.name, capabilities: world.capabilities, concurrency: world.concurrency }
     }
 
     fn check<'a>(
@@ -138,16 +127,8 @@ impl Driver for Fake {
                 }
             }
             for (what, asked, there) in [
-                (
-                    "memory",
-                    wanted.iter().map(|(_, s)| s.memory_mib).sum(),
-                    world.memory_mib,
-                ),
-                (
-                    "disk",
-                    wanted.iter().map(|(_, s)| s.disk_mib).sum::<u64>(),
-                    world.disk_mib,
-                ),
+                ("memory", wanted.iter().map(|(_, s)| s.memory_mib).sum(), world.memory_mib),
+                ("disk", wanted.iter().map(|(_, s)| s.disk_mib).sum::<u64>(), world.disk_mib),
             ] {
                 if asked > there {
                     findings.push(Finding {
@@ -166,12 +147,7 @@ impl Driver for Fake {
         Box::pin(async move {
             let _running = self.enter(Verb::List, &[], cx).await?;
             let world = self.world();
-            Ok(world
-                .machines
-                .keys()
-                .filter(|id| id.fleet() == fleet)
-                .cloned()
-                .collect())
+            Ok(world.machines.keys().filter(|id| id.fleet() == fleet).cloned().collect())
         })
     }
 
@@ -229,11 +205,7 @@ impl Driver for Fake {
             std::fs::create_dir_all(&dir).map_err(failed)?;
             write_private(&dir.join("disk"), &[spec.image.sha256.as_bytes()]).map_err(failed)?;
             running.half_way(cx).await?;
-            let seed: Vec<&[u8]> = spec
-                .seed
-                .iter()
-                .map(|(_, s)| s.expose().as_slice())
-                .collect();
+            let seed: Vec<&[u8]> = spec.seed.iter().map(|(_, s)| s.expose().as_slice()).collect();
             write_private(&dir.join("seed"), &seed).map_err(failed)?;
             tokio::task::yield_now().await;
             if let Some(machine) = self.world().machines.get_mut(id) {
@@ -303,11 +275,9 @@ impl Driver for Fake {
 /// Takes a spec for a machine that exists: sizes of a stopped machine may change.
 fn same(id: &MachineId, there: &mut Machine, spec: &VmSpec) -> Result<()> {
     if there.spec.image.sha256 != spec.image.sha256 || there.spec.lab != spec.lab {
-        return Err(
-            Error::conflict("the machine exists with another image or address")
-                .with("machine", id)
-                .hint("destroy it first"),
-        );
+        return Err(Error::conflict("the machine exists with another image or address")
+            .with("machine", id)
+            .hint("destroy it first"));
     }
     if there.power == Power::Stopped {
         there.spec = spec.clone();
@@ -323,10 +293,8 @@ fn speed(options: &toml::Table) -> Result<&'static str> {
             ("speed", Some("fast")) => "fast",
             ("speed", Some("slow")) => "slow",
             ("speed", _) => {
-                return Err(
-                    Error::config("the option `speed` is neither `fast` nor `slow`")
-                        .with("option", key),
-                );
+                return Err(Error::config("the option `speed` is neither `fast` nor `slow`")
+                    .with("option", key));
             }
             _ => {
                 return Err(Error::config(format!("there is no option `{key}`"))

@@ -15,15 +15,8 @@ fn spec() -> VmSpec {
         cpus: 1,
         memory_mib: 1024,
         disk_mib: 1024,
-        image: ImageFile {
-            path: "/i".into(),
-            sha256: "aa".into(),
-            size_mib: 1,
-        },
-        lab: LabNic {
-            address: Ipv4Addr::new(10, 77, 0, 11),
-            prefix: 24,
-        },
+        image: ImageFile { path: "/i".into(), sha256: "aa".into(), size_mib: 1 },
+        lab: LabNic { address: Ipv4Addr::new(10, 77, 0, 11), prefix: 24 },
         internet: false,
         forwards: Vec::new(),
         seed: Vec::new(),
@@ -35,13 +28,7 @@ fn stand() -> (Fake, TempDir, CancellationToken, Cx, MachineId) {
     let scratch = tempfile::tempdir().unwrap();
     let cancel = CancellationToken::new();
     let cx = Cx::new(scratch.path(), Reporter::silent(), cancel.clone());
-    (
-        Fake::new(),
-        scratch,
-        cancel,
-        cx,
-        MachineId::new("lab-1", "host1"),
-    )
+    (Fake::new(), scratch, cancel, cx, MachineId::new("lab-1", "host1"))
 }
 
 #[tokio::test]
@@ -53,10 +40,7 @@ async fn a_fault_lasts_as_often_as_ordered_and_does_nothing() {
     assert!(fake.machines().is_empty() && !cx.scratch("host1").exists());
     fake.create(&id, &spec(), &cx).await.unwrap();
     fake.fail_with(ANY, Verb::List, 1, || Error::host("no such program"));
-    assert_eq!(
-        fake.list("lab-1", &cx).await.unwrap_err().to_string(),
-        "no such program"
-    );
+    assert_eq!(fake.list("lab-1", &cx).await.unwrap_err().to_string(), "no such program");
     assert_eq!(fake.list("lab-1", &cx).await.unwrap(), [id]);
 }
 
@@ -68,10 +52,7 @@ async fn broken_off_leaves_a_half_made_machine() {
     let seen = fake.inspect(&id, &cx).await.unwrap().unwrap();
     assert_eq!(seen.power, Power::Broken("half-made".into()));
     assert!(cx.scratch("host1").exists());
-    assert_eq!(
-        fake.start(&id, &cx).await.unwrap_err().kind(),
-        ErrorKind::Driver
-    );
+    assert_eq!(fake.start(&id, &cx).await.unwrap_err().kind(), ErrorKind::Driver);
 }
 
 #[tokio::test]
@@ -80,10 +61,7 @@ async fn a_hanging_verb_ends_at_its_deadline_and_on_ctrl_c() {
     fake.create(&id, &spec(), &cx).await.unwrap();
     fake.hang("host1", Verb::Start);
     let soon = cx.within(Duration::from_millis(20));
-    assert_eq!(
-        fake.start(&id, &soon).await.unwrap_err().kind(),
-        ErrorKind::Driver
-    );
+    assert_eq!(fake.start(&id, &soon).await.unwrap_err().kind(), ErrorKind::Driver);
     fake.forget_calls();
     let (started, ()) = tokio::join!(fake.start(&id, &cx), async {
         fake.called("host1", Verb::Start).await;
@@ -101,10 +79,7 @@ async fn the_world_changes_behind_the_callers_back() {
     fake.create(&id, &spec(), &cx).await.unwrap();
     assert_eq!(fake.inspect(&id, &cx).await.unwrap().unwrap().ssh, None);
     fake.clone().power("host1", Power::Running);
-    assert_eq!(
-        fake.inspect(&id, &cx).await.unwrap().unwrap().ssh,
-        Some(ssh)
-    );
+    assert_eq!(fake.inspect(&id, &cx).await.unwrap().unwrap().ssh, Some(ssh));
     fake.vanish("host1");
     assert_eq!(fake.inspect(&id, &cx).await.unwrap(), None);
     let stopped = fake.stop(&id, Stop::Hard, &cx).await;
@@ -116,17 +91,11 @@ async fn calls_are_counted_in_order_and_at_once() {
     let (fake, _scratch, _, cx, id) = stand();
     let other = MachineId::new("lab-1", "host2");
     let spec = spec();
-    let both = tokio::join!(
-        fake.create(&id, &spec, &cx),
-        fake.create(&other, &spec, &cx)
-    );
+    let both = tokio::join!(fake.create(&id, &spec, &cx), fake.create(&other, &spec, &cx));
     both.0.and(both.1).unwrap();
     fake.list("lab-1", &cx).await.unwrap();
     assert_eq!(fake.most_at_once(), 2);
-    let call = |verb, machine: Option<&str>| Call {
-        verb,
-        machine: machine.map(str::to_owned),
-    };
+    let call = |verb, machine: Option<&str>| Call { verb, machine: machine.map(str::to_owned) };
     let expected = [
         call(Verb::Create, Some("host1")),
         call(Verb::Create, Some("host2")),

@@ -39,11 +39,7 @@ impl Default for World {
             memory_mib: 1 << 20,
             disk_mib: 1 << 24,
             concurrency: 4,
-            capabilities: Capabilities {
-                seed: true,
-                static_addresses: true,
-                console: false,
-            },
+            capabilities: Capabilities { seed: true, static_addresses: true, console: false },
         }
     }
 }
@@ -88,10 +84,7 @@ pub(super) struct Trouble {
 pub(super) enum What {
     Delay(Duration),
     Hang,
-    Fail {
-        moment: Moment,
-        error: Arc<dyn Fn() -> Error + Send + Sync>,
-    },
+    Fail { moment: Moment, error: Arc<dyn Fn() -> Error + Send + Sync> },
 }
 
 /// When a verb fails.

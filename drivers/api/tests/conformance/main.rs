@@ -15,11 +15,7 @@ struct Itself {
 }
 
 fn image(name: &str) -> ImageFile {
-    ImageFile {
-        path: format!("/images/{name}").into(),
-        sha256: name.repeat(8),
-        size_mib: 1024,
-    }
+    ImageFile { path: format!("/images/{name}").into(), sha256: name.repeat(8), size_mib: 1024 }
 }
 
 /// The spec of machine `n`.
@@ -29,10 +25,7 @@ fn spec(n: u8) -> VmSpec {
         memory_mib: 256,
         disk_mib: 2048,
         image: image("0123abcd"),
-        lab: LabNic {
-            address: Ipv4Addr::new(10, 77, 0, n),
-            prefix: 24,
-        },
+        lab: LabNic { address: Ipv4Addr::new(10, 77, 0, n), prefix: 24 },
         internet: false,
         forwards: Vec::new(),
         seed: vec![("meta-data".to_owned(), Secret::new(b"{}".to_vec()))],

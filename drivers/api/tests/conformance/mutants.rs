@@ -52,11 +52,7 @@ impl Mutant {
     }
 
     fn short(&self, id: &MachineId) -> MachineId {
-        let length = if self.is(Flaw::NamesAreCutShort) {
-            32
-        } else {
-            usize::MAX
-        };
+        let length = if self.is(Flaw::NamesAreCutShort) { 32 } else { usize::MAX };
         let name: String = id.machine().chars().take(length).collect();
         MachineId::new(id.fleet(), name)
     }
@@ -81,11 +77,7 @@ impl Driver for Mutant {
                 std::fs::create_dir_all(cx.scratch("probe")).expect("scratch is writable");
             }
             let found = self.fake.check(wanted, cx).await?;
-            Ok(if self.is(Flaw::CheckIsBlind) {
-                Vec::new()
-            } else {
-                found
-            })
+            Ok(if self.is(Flaw::CheckIsBlind) { Vec::new() } else { found })
         })
     }
 
@@ -137,11 +129,7 @@ impl Driver for Mutant {
                 }
                 result => result?,
             }
-            if self.is(Flaw::CreateStarts) {
-                self.fake.start(id, cx).await
-            } else {
-                Ok(())
-            }
+            if self.is(Flaw::CreateStarts) { self.fake.start(id, cx).await } else { Ok(()) }
         })
     }
 
@@ -255,139 +243,41 @@ impl Fixture for Mutant {
 
 /// Each flaw, the check that must see it, and the line it violates.
 const CAUGHT: &[(Flaw, &str, &str)] = &[
-    (
-        Flaw::UnknownIsAnError,
-        "unknown_is_none",
-        lines::INSPECT_UNKNOWN,
-    ),
-    (
-        Flaw::DestroyOfTheUnknownFails,
-        "destroying_the_unknown_succeeds",
-        lines::IDEMPOTENT,
-    ),
-    (
-        Flaw::CreateStarts,
-        "created_is_stopped_and_listed",
-        lines::verbs::CREATE,
-    ),
+    (Flaw::UnknownIsAnError, "unknown_is_none", lines::INSPECT_UNKNOWN),
+    (Flaw::DestroyOfTheUnknownFails, "destroying_the_unknown_succeeds", lines::IDEMPOTENT),
+    (Flaw::CreateStarts, "created_is_stopped_and_listed", lines::verbs::CREATE),
     (Flaw::CreateTwiceFails, "create_twice", lines::CREATE_TWICE),
-    (
-        Flaw::CreateReplaces,
-        "another_image_conflicts",
-        lines::CREATE_CONFLICT,
-    ),
-    (
-        Flaw::CreateReplaces,
-        "another_address_conflicts",
-        lines::CREATE_CONFLICT,
-    ),
+    (Flaw::CreateReplaces, "another_image_conflicts", lines::CREATE_CONFLICT),
+    (Flaw::CreateReplaces, "another_address_conflicts", lines::CREATE_CONFLICT),
     (Flaw::StartTwiceFails, "start_twice", lines::IDEMPOTENT),
-    (
-        Flaw::StartOfTheAbsentSucceeds,
-        "absent_is_not_found",
-        lines::ABSENT,
-    ),
-    (
-        Flaw::DeafGuestIsCutOff,
-        "soft_stop_of_a_deaf_guest",
-        lines::SOFT_STOP,
-    ),
-    (
-        Flaw::DeafGuestIsADriverError,
-        "soft_stop_of_a_deaf_guest",
-        lines::SOFT_STOP,
-    ),
-    (
-        Flaw::DestroyLeavesTheFolder,
-        "destroy_twice",
-        lines::DESTROY_SCRATCH,
-    ),
-    (
-        Flaw::DestroyGoesByPrefix,
-        "destroy_leaves_the_others",
-        lines::DESTROY_ALONE,
-    ),
-    (
-        Flaw::NamesAreCutShort,
-        "longest_legal_name",
-        lines::verbs::LIST,
-    ),
-    (
-        Flaw::ListsAllFleets,
-        "list_sees_one_fleet",
-        lines::LIST_ONE_FLEET,
-    ),
+    (Flaw::StartOfTheAbsentSucceeds, "absent_is_not_found", lines::ABSENT),
+    (Flaw::DeafGuestIsCutOff, "soft_stop_of_a_deaf_guest", lines::SOFT_STOP),
+    (Flaw::DeafGuestIsADriverError, "soft_stop_of_a_deaf_guest", lines::SOFT_STOP),
+    (Flaw::DestroyLeavesTheFolder, "destroy_twice", lines::DESTROY_SCRATCH),
+    (Flaw::DestroyGoesByPrefix, "destroy_leaves_the_others", lines::DESTROY_ALONE),
+    (Flaw::NamesAreCutShort, "longest_legal_name", lines::verbs::LIST),
+    (Flaw::ListsAllFleets, "list_sees_one_fleet", lines::LIST_ONE_FLEET),
     (Flaw::HidesHalfMade, "dropped_create", lines::LIST_HALF_MADE),
-    (
-        Flaw::HalfMadeIsStuck,
-        "dropped_create",
-        lines::CREATE_FINISHES,
-    ),
-    (
-        Flaw::HalfDestroyedIsStuck,
-        "dropped_destroy",
-        lines::DROPPED,
-    ),
-    (
-        Flaw::BadOptionIsIgnored,
-        "a_bad_option_names_its_key",
-        lines::CREATE_BAD_OPTION,
-    ),
-    (
-        Flaw::CheckIsBlind,
-        "check_finds_a_bad_option",
-        lines::CHECK_FINDS,
-    ),
-    (
-        Flaw::CheckIsBlind,
-        "check_finds_too_little_memory",
-        lines::CHECK_FINDS,
-    ),
-    (
-        Flaw::CheckIsBlind,
-        "check_finds_a_taken_port",
-        lines::CHECK_FINDS,
-    ),
-    (
-        Flaw::CheckMakesAFolder,
-        "check_changes_nothing",
-        lines::CHECK_CHANGES_NOTHING,
-    ),
-    (
-        Flaw::UnseedLies,
-        "unseed_of_a_stopped_machine",
-        lines::UNSEED,
-    ),
-    (
-        Flaw::UnseedStops,
-        "unseed_of_a_running_machine",
-        lines::UNSEED,
-    ),
-    (
-        Flaw::ForgetsWithTheValue,
-        "keeps_running",
-        lines::KEEPS_RUNNING,
-    ),
+    (Flaw::HalfMadeIsStuck, "dropped_create", lines::CREATE_FINISHES),
+    (Flaw::HalfDestroyedIsStuck, "dropped_destroy", lines::DROPPED),
+    (Flaw::BadOptionIsIgnored, "a_bad_option_names_its_key", lines::CREATE_BAD_OPTION),
+    (Flaw::CheckIsBlind, "check_finds_a_bad_option", lines::CHECK_FINDS),
+    (Flaw::CheckIsBlind, "check_finds_too_little_memory", lines::CHECK_FINDS),
+    (Flaw::CheckIsBlind, "check_finds_a_taken_port", lines::CHECK_FINDS),
+    (Flaw::CheckMakesAFolder, "check_changes_nothing", lines::CHECK_CHANGES_NOTHING),
+    (Flaw::UnseedLies, "unseed_of_a_stopped_machine", lines::UNSEED),
+    (Flaw::UnseedStops, "unseed_of_a_running_machine", lines::UNSEED),
+    (Flaw::ForgetsWithTheValue, "keeps_running", lines::KEEPS_RUNNING),
     (Flaw::IgnoresTheDeadline, "start_twice", lines::DEADLINE),
 ];
 
 #[tokio::test]
 async fn every_flaw_is_caught_with_its_line() {
     for (flaw, check, line) in CAUGHT {
-        let mutant = Mutant {
-            fake: Fake::new(),
-            flaw: *flaw,
-        };
+        let mutant = Mutant { fake: Fake::new(), flaw: *flaw };
         let failed = tokio::spawn(conformance_check(check, mutant)).await;
-        let panic = failed
-            .expect_err(&format!("{flaw:?} passes {check}"))
-            .into_panic();
-        let text = panic
-            .downcast_ref::<String>()
-            .expect("a check panics with a text");
-        assert!(
-            text.contains(line),
-            "{flaw:?} in {check} should violate\n{line}\nbut: {text}"
-        );
+        let panic = failed.expect_err(&format!("{flaw:?} passes {check}")).into_panic();
+        let text = panic.downcast_ref::<String>().expect("a check panics with a text");
+        assert!(text.contains(line), "{flaw:?} in {check} should violate\n{line}\nbut: {text}");
     }
 }

@@ -10,12 +10,14 @@ done
 rm -rf /var/lib/cloud/seed/nocloud /var/lib/cloud/seed/nocloud-net
 rm -f /run/cloud-init/instance-data*.json /run/cloud-init/combined-cloud-config.json
 # The last stage needs its pickled data source; it may still be running.
-rm_pickle='rm -f /var/lib/cloud/instances/*/obj.pkl /run/cloud-init/instance-data*.json'
-case $(systemctl is-active cloud-final.service 2>/dev/null || true) in
-active | failed) sh -c "$rm_pickle" ;;
-*)
-    systemd-run --quiet --no-block --collect --property=Type=oneshot \
-        --property=After=cloud-final.service sh -c "$rm_pickle" 2>/dev/null || sh -c "$rm_pickle"
-    ;;
-esac
+last='rm -f /var/lib/cloud/instances/*/obj.pkl /run/cloud-init/instance-data*.json'
+wait='tries=0
+until [ -e /run/cloud-init/result.json ] || [ "$tries" -ge 600 ]; do
+    tries=$((tries + 1))
+    sleep 1
+done'
+if [ -e /run/cloud-init/result.json ] || ! systemd-run --quiet --no-block --collect \
+    sh -c "$wait; $last" 2>/dev/null; then
+    sh -c "$last"
+fi
 sync

@@ -1,0 +1,6 @@
+//! Real machines on real QEMU, under emulation, with guests of 512 bytes.
+
+mod conformance;
+mod promises;
+mod stand;
+mod trial;
