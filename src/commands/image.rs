@@ -180,6 +180,9 @@ fn row(image: &Listed) -> Vec<String> {
 }
 
 async fn remove(rm: Rm, images: &Images, host: &Host, global: &Global) -> Exit {
+    for name in &rm.names {
+        images.must_be_there(name)?;
+    }
     if !rm.force {
         return Err(Error::conflict(
             "machines that are backed by an image do not start without it",

@@ -343,28 +343,47 @@ fn full(path: &Path, cause: std::io::Error) -> Error {
 }
 
 fn network(error: &reqwest::Error) -> Short {
-    let what = if error.is_timeout() {
-        "the server does not answer"
-    } else if error.is_connect() {
-        "the server cannot be reached"
-    } else {
-        "the connection broke"
-    };
-    let mut causes = Vec::new();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        causes.push(cause.to_string());
-        next = cause.source();
+    let causes: Vec<&(dyn std::error::Error + 'static)> =
+        std::iter::successors(std::error::Error::source(error), |cause| cause.source()).collect();
+    if causes.iter().any(|cause| distrusted(*cause)) {
+        let fault = Error::driver("the server's certificate is not trusted");
+        return Short::Final(because(fault, &causes).hint(
+            "is the clock right, and is `ca-certificates` installed? `SSL_CERT_FILE` names the \
+             certificates of a mirror of your own",
+        ));
     }
-    let fault = Error::driver(what);
-    let fault = match causes.pop() {
-        Some(cause) => fault.because(cause),
-        None => fault,
-    };
-    // An untrusted certificate or a bad URL does not get better by trying again.
+    let fault = because(
+        Error::driver(if error.is_timeout() {
+            "the server does not answer"
+        } else if error.is_connect() {
+            "the server cannot be reached"
+        } else {
+            "the connection broke"
+        }),
+        &causes,
+    );
+    // A bad URL does not get better by trying again.
     if error.is_builder() || error.is_redirect() {
         Short::Final(fault)
     } else {
         Short::Network(fault)
     }
+}
+
+/// Keeps the innermost cause: those around it only say that there is one.
+fn because(error: Error, causes: &[&(dyn std::error::Error + 'static)]) -> Error {
+    match causes.last() {
+        Some(cause) => error.because(cause.to_string()),
+        None => error,
+    }
+}
+
+/// Whether a cause is a certificate that was refused. It comes in errors of input and
+/// output, one in the other, which do not show it as their source.
+fn distrusted(cause: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+        return io.get_ref().is_some_and(|inner| distrusted(inner));
+    }
+    let tls = cause.downcast_ref::<rustls::Error>();
+    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
 }

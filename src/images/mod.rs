@@ -199,7 +199,7 @@ impl Images {
         let work = self.store.work(name).join("build");
         let entry = self.store.admit(new)?;
         // It is there; what is left over is swept by the next build at the latest.
-        drop(std::fs::remove_dir_all(work));
+        drop(store::sweep(&work));
         Ok(Got::New(entry))
     }
 
@@ -231,7 +231,7 @@ impl Images {
         };
         let new = store::New { source: Source::Imported { from: from.to_owned() }, ..new };
         let entry = self.store.admit(new)?;
-        drop(std::fs::remove_dir_all(self.store.work(name)));
+        drop(store::sweep(&self.store.work(name)));
         Ok(Got::New(entry))
     }
 
@@ -284,7 +284,11 @@ impl Images {
         self.store.root()
     }
 
-    fn must_be_there(&self, name: &str) -> Result<()> {
+    /// Makes sure that there is something of that name, whole or damaged.
+    ///
+    /// # Errors
+    /// `NotFound`, with the names there are.
+    pub fn must_be_there(&self, name: &str) -> Result<()> {
         let names = self.store.names()?;
         if names.iter().any(|known| known == name) {
             return Ok(());
@@ -306,7 +310,7 @@ impl Images {
         }
         let new = obtain::url(&name, url, promise, &self.store, &self.downloader()?, cx).await?;
         let entry = self.store.admit(new)?;
-        drop(std::fs::remove_dir_all(self.store.work(&name)));
+        drop(store::sweep(&self.store.work(&name)));
         Ok(Got::New(entry))
     }
 

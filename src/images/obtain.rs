@@ -8,7 +8,7 @@ use fleet_driver::{Cx, Error, Level, Result};
 use super::catalog::Distribution;
 use super::digest::{self, Digests, Promise, of_file};
 use super::download::Downloader;
-use super::store::{New, Source, Store, fresh_dir, trouble};
+use super::store::{New, Source, Store, fresh_dir, sweep, trouble};
 use super::{qemu_img, space};
 use crate::state::private_dir;
 
@@ -109,7 +109,7 @@ pub(super) async fn file(
             engine: None,
         }),
         Err(error) => {
-            drop(std::fs::remove_dir_all(&work));
+            drop(sweep(&work));
             Err(error)
         }
     }

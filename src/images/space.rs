@@ -44,7 +44,11 @@ fn free(answer: &str) -> Option<u64> {
 pub(crate) fn amount(bytes: u64) -> String {
     const MIB: f64 = 1_048_576.0;
     let mib = bytes as f64 / MIB;
-    if mib >= 1024.0 { format!("{:.1} GiB", mib / 1024.0) } else { format!("{mib:.0} MiB") }
+    match mib {
+        _ if mib >= 1024.0 => format!("{:.1} GiB", mib / 1024.0),
+        _ if mib >= 1.0 => format!("{mib:.0} MiB"),
+        _ => format!("{:.0} KiB", mib * 1024.0),
+    }
 }
 
 #[cfg(test)]
@@ -63,5 +67,6 @@ mod tests {
     fn sizes_are_for_people() {
         assert_eq!(amount(128 << 20), "128 MiB");
         assert_eq!(amount(3 << 30), "3.0 GiB");
+        assert_eq!(amount(196_608), "192 KiB");
     }
 }

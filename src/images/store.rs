@@ -214,12 +214,7 @@ impl Store {
     /// `Host`: a file cannot be removed.
     pub(super) fn remove(&self, name: &str) -> Result<()> {
         for folder in [self.folder(name), self.work(name)] {
-            match std::fs::remove_dir_all(&folder) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(trouble("could not remove an image", &folder, e));
-                }
-                _ => {}
-            }
+            sweep(&folder)?;
         }
         Ok(())
     }
@@ -265,13 +260,43 @@ impl Entry {
 /// # Errors
 /// `Host`: it cannot be emptied or made.
 pub(super) fn fresh_dir(dir: &Path) -> Result<()> {
+    sweep(dir)?;
+    private_dir(dir)
+}
+
+/// Removes a folder and all in it, if it is there.
+///
+/// # Errors
+/// `Host`: it cannot be removed, or something is mounted in it, which would be emptied
+/// as well.
+pub(super) fn sweep(dir: &Path) -> Result<()> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    if let Some(mount) = mounted_below(&mounts, dir) {
+        return Err(Error::host("a file system is mounted where leftovers are to be removed")
+            .with("mount", &mount)
+            .hint(format!("unmount it: `umount {}`", fleet_driver::text::sh(&mount))));
+    }
     match std::fs::remove_dir_all(dir) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            return Err(trouble("could not remove the leftovers of an earlier run", dir, e));
+            Err(trouble("could not remove the leftovers of an earlier run", dir, e))
         }
-        _ => {}
+        _ => Ok(()),
     }
-    private_dir(dir)
+}
+
+/// The first mount point at or below `dir`, in lines of `/proc/self/mounts` (see
+/// `proc(5)`: the second field, with spaces and the like as octal escapes).
+fn mounted_below(mounts: &str, dir: &Path) -> Option<String> {
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    let points = points.map(|point| {
+        point
+            .replace("\\040", " ")
+            .replace("\\011", "\t")
+            .replace("\\012", "\n")
+            .replace("\\134", "\\")
+    });
+    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    points.into_iter().find(|point| Path::new(point).starts_with(&dir))
 }
 
 /// The time of last change, nanoseconds since 1970.
@@ -300,4 +325,18 @@ fn now() -> String {
     let now = time::OffsetDateTime::now_utc();
     let now = now.replace_nanosecond(0).unwrap_or(now);
     now.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_in_the_way_is_seen() {
+        let mounts = "sysfs /sys sysfs rw 0 0\nx /cache/a\\040b/work/dev devtmpfs rw 0 0\n";
+        let below = |dir| mounted_below(mounts, Path::new(dir));
+        assert_eq!(below("/cache/a b/work").as_deref(), Some("/cache/a b/work/dev"));
+        assert_eq!(below("/cache/a b/work/de"), None);
+        assert_eq!(below("/cache/a"), None);
+    }
 }

@@ -74,4 +74,7 @@ rm -f /var/lib/systemd/random-seed /etc/hostname /etc/resolv.conf
 ln -s ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
 rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old
 rm -rf /var/log/*.log /var/log/apt /usr/share/doc/* /usr/share/man/* /usr/share/info/*
+# The host's way to the mirrors stays, its proxies do not: they may need a password.
+[ ! -e /etc/apt/apt.conf.d/99mmdebstrap ] ||
+    sed -i '/^Acquire::https\{0,1\}::Proxy/d' /etc/apt/apt.conf.d/99mmdebstrap
 rm -rf /fleet-image

@@ -12,13 +12,13 @@ use std::time::Duration;
 use fleet_driver::event::{EventKind, StepId, Stream, Unit};
 use fleet_driver::run::{Cmd, tail};
 use fleet_driver::wait::pause_for;
-use fleet_driver::{Cx, Error, Level, Result};
+use fleet_driver::{Cx, Error, ErrorKind, Level, Result};
 
 use self::disk::Assembly;
 use self::tools::{Builder, Tools};
 use super::catalog::Distribution;
 use super::digest::of_file;
-use super::store::{New, Source, Store, fresh_dir, trouble};
+use super::store::{New, Source, Store, fresh_dir, sweep, trouble};
 use super::{qemu_img, space};
 use crate::host::Host;
 
@@ -31,10 +31,18 @@ const STEPS: u64 = 5;
 /// How long the packages may take.
 const PACKAGES_LIMIT: Duration = Duration::from_secs(2400);
 
-/// Ends with fleet whatever way fleet ends: as its death would leave `mmdebstrap` and
-/// what it started at work, it gets a signal on which it cleans up. `$1` is where its
-/// archive goes, which it need not be able to open by itself.
-const WITH_FLEET: &str = r#"out=$1; shift; setpriv --pdeathsig TERM "$@" >"$out"; exit $?"#;
+/// Ends with fleet whatever way fleet ends. `$1` is where the archive goes, which the
+/// program itself need not be able to open.
+///
+/// As root, `mmdebstrap` mounts file systems and starts programs. In namespaces of its
+/// own, all of which end with their first process, neither can outlive it; and what it
+/// leaves can be swept without the danger of sweeping through a mount.
+const AS_ROOT: &str = r#"out=$1; shift
+exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc "$@" >"$out""#;
+
+/// As a user it makes such namespaces itself; on the signal it removes its files once
+/// the program that it has started is done.
+const AS_USER: &str = r#"out=$1; shift; setpriv --pdeathsig TERM "$@" >"$out"; exit $?"#;
 
 /// Looks whether this host has what a build needs.
 ///
@@ -63,7 +71,7 @@ pub(super) async fn build(
     let built = steps(distribution, &tools, &work, cx).await;
     if built.is_err() {
         // What is left would only fill the disk; the next build would sweep it anyway.
-        drop(std::fs::remove_dir_all(&work));
+        drop(sweep(&work));
     }
     built
 }
@@ -88,7 +96,7 @@ async fn steps(
 
     step(cx, 2, "making the disk");
     let raw = assembly.disk(&root, bytes).await?;
-    std::fs::remove_dir_all(&root).map_err(|e| trouble("could not remove a folder", &root, e))?;
+    sweep(&root)?;
 
     step(cx, 3, "converting the disk to qcow2");
     let disk = work.join("disk.qcow2");
@@ -129,7 +137,11 @@ async fn packages(
     cx.run(&pack).await?;
     let (archive, log) = (work.join("root.tar"), work.join("packages.log"));
     let mut cmd = Cmd::new(tools.path("setpriv"))
-        .args(["--pdeathsig", "KILL", "sh", "-c", WITH_FLEET, "sh"])
+        .args(["--pdeathsig", "KILL", "sh", "-c"])
+        .args(match tools.builder {
+            Builder::Root => [AS_ROOT, "sh"],
+            Builder::User => [AS_USER, "sh"],
+        })
         .arg(&archive)
         .arg(tools.path("mmdebstrap"))
         .args(["--variant=minbase", "--format=tar", "--logfile"])
@@ -167,6 +179,9 @@ async fn packages(
         never = follow(&log, cx) => match never {},
     };
     result.map_err(|e| {
+        if e.kind() == ErrorKind::Interrupted {
+            return e;
+        }
         let log = std::fs::read_to_string(&log).unwrap_or_default();
         let key = format!("/usr/share/keyrings/{}", distribution.keyring);
         let hint = if Path::new(&key).is_file() {

@@ -11,6 +11,7 @@ use crate::host::Host;
 const NEEDED: &[(&str, &str)] = &[
     ("mmdebstrap", "mmdebstrap"),
     ("setpriv", "util-linux"),
+    ("unshare", "util-linux"),
     ("tar", "tar"),
     ("sfdisk", "fdisk"),
     ("mke2fs", "e2fsprogs"),
