@@ -4,6 +4,8 @@
 //! One test, since the machines are expensive: what a reader of the README types, in
 //! that order, with a kill of `fleet` in the middle of `up`.
 
+#![allow(unreachable_pub, reason = "a test binary has no outside")]
+
 mod harness;
 mod spy;
 mod web;
