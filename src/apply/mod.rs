@@ -94,6 +94,8 @@ struct Machine {
     cx: Cx,
     ssh: Option<Ssh>,
     facts: Option<crate::guest::facts::GuestFacts>,
+    /// Whether its engine was seen to run as the file says, in this run.
+    secured: bool,
 }
 
 /// Runs a plan to its end.
@@ -215,6 +217,7 @@ async fn steps(ground: &Ground, lane: &Lane) -> Result<Outcome, Stopped> {
         cx: ground.cx.about(&lane.machine),
         ssh: None,
         facts: None,
+        secured: false,
     };
     let mut changed = Outcome::Unchanged;
     for planned in &lane.steps {
