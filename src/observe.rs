@@ -78,13 +78,12 @@ pub async fn observe(session: &Session, specs: &[Spec], patience: Patience) -> R
     let cx = session.cx();
     let looks = specs.iter().map(|spec| look(session, spec, pki.as_ref(), &cx, patience));
     let mut observed = Observed::default();
-    for (spec, seen) in specs.iter().zip(join_all(looks).await) {
-        observed.machines.insert(spec.name.clone(), seen?);
+    for (spec, look) in specs.iter().zip(join_all(looks).await) {
+        let (seen, nodes) = look?;
+        observed.machines.insert(spec.name.clone(), seen);
+        observed.nodes = observed.nodes.or(nodes);
     }
     observed.strays = strays(session, &cx.within(patience.0)).await?;
-    if let Some(pki) = &pki {
-        observed.nodes = nodes(&observed, pki, &cx, patience).await;
-    }
     Ok(observed)
 }
 
@@ -94,23 +93,31 @@ async fn look(
     pki: Option<&Pki>,
     cx: &Cx,
     patience: Patience,
-) -> Result<Seen> {
+) -> Result<(Seen, Option<Vec<NodeFacts>>)> {
     let driver = session.driver(&spec.name)?;
     let sighting = within(cx, patience, driver.inspect(&session.id(&spec.name), cx))
         .await
         .map_err(|e| e.with("machine", &spec.name))?;
     let address = sighting.as_ref().filter(|s| s.power == Power::Running).and_then(|s| s.engine);
-    let engine = match (address, pki) {
-        (None, _) | (_, None) => EngineSeen::NotAsked,
-        (Some(address), Some(pki)) => {
-            let asked = async { Engine::new(address, pki)?.facts(cx).await };
-            match within(cx, patience, asked).await {
-                Ok(facts) => EngineSeen::Answers(facts),
-                Err(error) => EngineSeen::Silent(error.to_string()),
-            }
-        }
+    let (Some(address), Some(pki)) = (address, pki) else {
+        return Ok((Seen { sighting, engine: EngineSeen::NotAsked }, None));
     };
-    Ok(Seen { sighting, engine })
+    let asked = async {
+        let engine = Engine::new(address, pki)?;
+        let facts = engine.facts(cx).await?;
+        Ok((engine, facts))
+    };
+    let (engine, nodes) = match within(cx, patience, asked).await {
+        Ok((engine, facts)) => {
+            // Over the same connection: a handshake is what costs in an emulated guest.
+            let manages = facts.swarm.manager && facts.swarm.state == SwarmState::Active;
+            let nodes =
+                if manages { within(cx, patience, engine.nodes(cx)).await.ok() } else { None };
+            (EngineSeen::Answers(facts), nodes)
+        }
+        Err(error) => (EngineSeen::Silent(error.to_string()), None),
+    };
+    Ok((Seen { sighting, engine }, nodes))
 }
 
 /// Waits for an answer no longer than the patience lasts.
@@ -144,26 +151,4 @@ async fn strays(session: &Session, cx: &Cx) -> Result<BTreeMap<String, String>> 
         }
     }
     Ok(strays)
-}
-
-/// Asks the first manager that answers for the swarm's nodes.
-async fn nodes(
-    observed: &Observed,
-    pki: &Pki,
-    cx: &Cx,
-    patience: Patience,
-) -> Option<Vec<NodeFacts>> {
-    for seen in observed.machines.values() {
-        let manages =
-            seen.facts().is_some_and(|f| f.swarm.manager && f.swarm.state == SwarmState::Active);
-        let Some(address) = seen.sighting.as_ref().and_then(|s| s.engine) else { continue };
-        if !manages {
-            continue;
-        }
-        let asked = async { Engine::new(address, pki)?.nodes(cx).await };
-        if let Ok(nodes) = within(cx, patience, asked).await {
-            return Some(nodes);
-        }
-    }
-    None
 }

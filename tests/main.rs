@@ -1,6 +1,9 @@
 //! The fast integration tests, in one binary: fakes, no machine. Real machines boot in
 //! `tests/lab` only.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
+#![allow(unreachable_pub, reason = "a test binary has no outside")]
+
 mod env;
 mod shell;
 mod ssh;

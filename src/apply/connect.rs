@@ -105,7 +105,7 @@ fn explained(error: Error, machine: &str, sighting: &Sighting, log: Option<&Path
             text.unwrap_or_default().chars().filter(|c| !c.is_control() || *c == '\n').collect();
         let tail = run::tail(clean.trim_end(), 8);
         let shown = if tail.is_empty() { "(nothing)".to_owned() } else { tail };
-        error = error.with("console", format!("\n    {}", shown.replace('\n', "\n    ")));
+        error = error.with("console", shown);
     }
     if sighting.details.get("accel").is_some_and(|accel| accel == "kvm") {
         return error.hint(

@@ -11,9 +11,12 @@ use crate::engine::Engine;
 use crate::guest::facts::{self, FirstBootState, GuestFacts};
 use crate::guest::settings::{FirstBoot, Settings, server_names};
 use crate::guest::{Guest, install as scripts};
+use crate::images::Images;
 
 /// How long an engine may take to start, in an emulated guest that boots.
 const STARTED: Duration = Duration::from_secs(300);
+/// How long the engine of a new machine may take before fleet looks from inside.
+const FIRST_START: Duration = Duration::from_secs(120);
 /// How long an engine that runs may take to say so.
 const QUICK: Duration = Duration::from_secs(5);
 
@@ -61,11 +64,41 @@ async fn look(machine: &mut Machine) -> Result<GuestFacts> {
     facts::parse(&ssh.run(&script, &machine.cx.within(script.limit)).await?)
 }
 
+/// Waits for the engine of a machine that was just made, where the image has one: its
+/// first start is secured already, and it tells so itself sooner than a look into a
+/// guest that is busy booting. Tells whether it did.
+async fn first_start(ground: &Ground, machine: &Machine, spec: &Spec) -> Result<bool> {
+    let new = ground.store().record(&machine.name).is_some_and(|record| !record.settled);
+    if !new || !Images::open(&ground.host).has_engine(&spec.image) {
+        return Ok(false);
+    }
+    let digest = settings(spec, ground.pki()?).digest().to_owned();
+    let engine = client(ground, &machine.name, &machine.cx).await?;
+    let cx = machine.cx.within(FIRST_START);
+    let reason = format!("the engine at {}", engine.address());
+    let told = wait::until(&cx, &reason, "", || async {
+        let facts = engine.facts(&cx).await?;
+        let pinned = spec.engine.version.as_ref();
+        Ok(facts.settings() == Some(digest.as_str())
+            && pinned.is_none_or(|version| scripts::matches(version, &facts.version)))
+    })
+    .await;
+    match told {
+        Err(error) if error.kind() == ErrorKind::Interrupted => Err(error),
+        // Whatever is wrong is seen better from inside.
+        told => Ok(told.unwrap_or(false)),
+    }
+}
+
 /// Installs the engine where it is missing or of another version than the pinned one.
 pub(super) async fn install(ground: &Ground, machine: &mut Machine) -> Result<Outcome, Stopped> {
     let spec = ground
         .spec(&machine.name)
         .ok_or_else(|| Error::bug(format!("`{}` is not in the file", machine.name)))?;
+    if first_start(ground, machine, spec).await? {
+        machine.secured = true;
+        return Ok(Outcome::Unchanged);
+    }
     let found = look(machine).await?;
     let text = match &spec.engine.install {
         Install::Script(path) => Some(std::fs::read_to_string(path).map_err(|e| {
@@ -99,6 +132,9 @@ pub(super) async fn configure(ground: &Ground, machine: &mut Machine) -> Result<
     let spec = ground
         .spec(&machine.name)
         .ok_or_else(|| Error::bug(format!("`{}` is not in the file", machine.name)))?;
+    if machine.secured {
+        return Ok(Outcome::Unchanged);
+    }
     let pki = ground.pki()?;
     let settings = settings(spec, pki);
     let found = match machine.facts.take() {

@@ -94,6 +94,8 @@ struct Machine {
     cx: Cx,
     ssh: Option<Ssh>,
     facts: Option<crate::guest::facts::GuestFacts>,
+    /// Whether its engine was seen to run as the file says, in this run.
+    secured: bool,
 }
 
 /// Runs a plan to its end.
@@ -130,7 +132,7 @@ pub async fn apply(
     let mut tasks = JoinSet::new();
     for (index, lane) in plan.lanes.iter().cloned().enumerate() {
         let ground = ground.clone();
-        tasks.spawn(async move { (index, run_lane(&ground, lane).await) });
+        tasks.spawn(async move { (index, Box::pin(run_lane(&ground, lane)).await) });
     }
     let mut ends: Vec<Option<LaneEnd>> = vec![None; plan.lanes.len()];
     while let Some(joined) = tasks.join_next().await {
@@ -176,7 +178,7 @@ async fn images(session: &Session, plan: &Plan, cx: &Cx) -> Result<BTreeMap<Imag
 
 async fn run_lane(ground: &Ground, lane: Lane) -> LaneEnd {
     let began = Instant::now();
-    let outcome = match steps(ground, &lane).await {
+    let outcome = match Box::pin(steps(ground, &lane)).await {
         Ok(changed) => changed,
         Err(Stopped::Failed(error)) => Outcome::failed(&error),
         Err(Stopped::Skipped(because)) => Outcome::Skipped { because },
@@ -215,6 +217,7 @@ async fn steps(ground: &Ground, lane: &Lane) -> Result<Outcome, Stopped> {
         cx: ground.cx.about(&lane.machine),
         ssh: None,
         facts: None,
+        secured: false,
     };
     let mut changed = Outcome::Unchanged;
     for planned in &lane.steps {
@@ -223,7 +226,7 @@ async fn steps(ground: &Ground, lane: &Lane) -> Result<Outcome, Stopped> {
         let outcome = timed(&cx, planned.step.id(), async {
             step::run(ground, &mut machine, &planned.step).await.map(|outcome| (outcome, ()))
         });
-        outcome.await?;
+        Box::pin(outcome).await?;
         changed = Outcome::Done;
     }
     Ok(changed)

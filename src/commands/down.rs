@@ -22,10 +22,10 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     if !session.dir().exists() && args.names.is_empty() {
         // Machines may still be there: they carry the fleet's mark where they live.
         if flow::none_exists(&session).await? {
-            return nothing(&session);
+            return Ok(nothing(&session));
         }
     }
-    let lock = session.lock("fleet down")?;
+    let lock = session.lock("fleet down").await?;
     let pki = Pki::load(&session.dir().join("certs")).ok();
     let intent = if args.names.is_empty() {
         Intent::DownAll
@@ -40,7 +40,7 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
         }
     }
     let code = if plan.lanes.is_empty() {
-        nothing(&session)?
+        nothing(&session)
     } else {
         let tools = Tools { pki, key: None, parallel: 16 };
         flow::run(&session, plan, tools, &[], "fleet down").await?
@@ -56,9 +56,9 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     Ok(code)
 }
 
-fn nothing(session: &Session) -> Exit {
+fn nothing(session: &Session) -> u8 {
     if !session.global.quiet && !session.global.json {
         session.host.err("Nothing to remove: no machine of this fleet exists.\n");
     }
-    Ok(0)
+    0
 }

@@ -220,7 +220,7 @@ pub(super) async fn power(
 ) -> Exit {
     let mut session = Session::open(host, global)?;
     let specs = session.select(names)?;
-    let _lock = session.lock(command)?;
+    let _lock = session.lock(command).await?;
     let mut lanes = Vec::new();
     for spec in &specs {
         session.sighting(&spec.name).await?;

@@ -14,6 +14,7 @@ pub struct Args {
 }
 
 /// Runs `fleet ip`: one address a line, in the order of the file.
+#[expect(clippy::unused_async, reason = "all commands are called alike")]
 pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let session = Session::open(host, global)?;
     let specs = session.select(&args.names)?;

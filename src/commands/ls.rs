@@ -40,7 +40,9 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let session = Session::open(host, global)?;
     if args.names_only {
         let names: Vec<&str> = session.fleet.machines.iter().map(|s| s.name.as_str()).collect();
-        host.out(&names.iter().map(|name| format!("{name}\n")).collect::<String>())?;
+        for name in names {
+            host.out(&format!("{name}\n"))?;
+        }
         return Ok(0);
     }
     let patience = Patience(Duration::from_secs(args.timeout.max(1)));
@@ -78,10 +80,15 @@ fn row(session: &Session, spec: &Spec, observed: &Observed) -> Row {
         driver: spec.driver.clone(),
         state: state_word(seen).to_owned(),
         swarm: swarm_word(seen, observed),
-        engine: facts.map(|f| f.version.clone()).unwrap_or_default(),
+        engine: facts.map(|f| version(&f.version).to_owned()).unwrap_or_default(),
         error: error(seen),
         url,
     }
+}
+
+/// A version without what a distribution adds to it, such as `+dfsg1`.
+fn version(full: &str) -> &str {
+    full.split('+').next().unwrap_or(full)
 }
 
 /// The state of a machine in one word.

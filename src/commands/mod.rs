@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fleet_driver::event::Reporter;
-use fleet_driver::{Cx, Driver, Error, MachineId, Result, Sighting};
+use fleet_driver::{Cx, Driver, Error, ErrorKind, MachineId, Result, Sighting, wait};
 
 pub use crate::cli::Global;
 use crate::config::{Colour, Fleet, Invalid, Spec};
@@ -35,6 +36,9 @@ pub mod stop;
 pub mod up;
 pub mod url;
 pub mod validate;
+
+/// How long a lock that is taken is tried again.
+const LOCK: Duration = Duration::from_millis(300);
 
 /// How a command ends: an exit code, or a failure that [`complain`] renders.
 pub type Exit = Result<u8, Failure>;
@@ -103,8 +107,18 @@ impl Session {
     ///
     /// # Errors
     /// `Conflict` with the holder if it is taken.
-    pub fn lock(&mut self, command: &str) -> Result<Lock, Failure> {
-        let lock = self.store.lock(command)?;
+    pub async fn lock(&mut self, command: &str) -> Result<Lock, Failure> {
+        let cx = self.cx().within(LOCK);
+        let lock = loop {
+            match self.store.lock(command) {
+                // A program that the holder has just started may hold the file for the
+                // blink of an eye after its parent has let go.
+                Err(e) if e.kind() == ErrorKind::Conflict && !cx.left().is_zero() => {
+                    wait::pause_for(&cx, LOCK / 10).await?;
+                }
+                taken => break taken?,
+            }
+        };
         self.fleet = Fleet::load(&self.fleet.file, &self.store.addresses())?;
         Ok(lock)
     }
@@ -201,7 +215,7 @@ impl Session {
     /// `NotFound` if the file does not name it or it does not exist yet.
     pub async fn sighting(&self, name: &str) -> Result<Sighting> {
         self.spec(name)?;
-        let cx = self.cx().within(std::time::Duration::from_secs(10));
+        let cx = self.cx().within(Duration::from_secs(10));
         self.driver(name)?.inspect(&self.id(name), &cx).await?.ok_or_else(|| {
             Error::not_found(format!("`{name}` does not exist yet")).hint("create it: `fleet up`")
         })

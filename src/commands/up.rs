@@ -25,7 +25,7 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     session.warn();
     let specs = session.select(&args.names)?;
     let names: BTreeSet<String> = specs.iter().map(|s| s.name.clone()).collect();
-    let _lock = session.lock("fleet up")?;
+    let _lock = session.lock("fleet up").await?;
     let credentials = flow::credentials(&session)?;
     let (plan, _) =
         flow::plan(&session, Some(&credentials.pki), &specs, &Intent::Up(names)).await?;

@@ -26,7 +26,7 @@ pub(super) fn known(store: &Store, path: &Path) -> Option<ImageFile> {
     let found = std::fs::metadata(path).ok()?;
     let same =
         known.path == path && known.bytes == found.len() && known.modified == modified(&found);
-    same.then(|| ImageFile { path: known.path, sha256: known.sha256, size_mib: known.size_mib })
+    same.then_some(ImageFile { path: known.path, sha256: known.sha256, size_mib: known.size_mib })
 }
 
 /// Looks at an image: whether it may be used as it is, and its digest.

@@ -244,6 +244,12 @@ impl Images {
         Ok(names.into_iter().map(|name| self.listed(name)).collect())
     }
 
+    /// Whether an image of the store is known to have an engine in it.
+    pub fn has_engine(&self, image: &ImageRef) -> bool {
+        let ImageRef::Name(name) = image else { return false };
+        self.store.entry(name).is_ok_and(|entry| entry.is_some_and(|e| e.engine.is_some()))
+    }
+
     fn listed(&self, name: String) -> Listed {
         let (entry, problem) = match self.store.entry(&name) {
             Ok(Some(entry)) => (Some(entry), None),

@@ -162,7 +162,8 @@ impl Store {
                 let entry = entry.ok()?;
                 let file = entry.file_name().into_string().ok()?;
                 let len = entry.metadata().ok()?.len();
-                (file.starts_with("disk-") && file.ends_with(".qcow2")).then(|| (entry.path(), len))
+                let disk = file.strip_prefix("disk-")?.strip_suffix(".qcow2").is_some();
+                disk.then(|| (entry.path(), len))
             })
             .collect();
         disks.sort();

@@ -58,7 +58,9 @@ pub(super) fn event(event: &mut Event) {
         EventKind::StepFinished { outcome, step: _, elapsed: _ } => match outcome {
             Outcome::Failed { error, context, hint } => {
                 clean(error);
-                context.iter_mut().for_each(|(_, value)| clean(value));
+                for (_, value) in context {
+                    clean(value);
+                }
                 hint.iter_mut().for_each(clean);
             }
             Outcome::Skipped { because } => clean(because),

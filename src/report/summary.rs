@@ -43,7 +43,17 @@ fn write_rest(
                 let line = format!("✗ {machine:width$}  failed: {}", one_line(error));
                 writeln!(text, "{}", colour.paint(Ink::Bad, &line))?;
                 for (key, value) in context.iter().filter(|(key, _)| key != "machine") {
-                    writeln!(text, "  {:width$}  {key}: {}", "", clean::text(value))?;
+                    let value = clean::text(value);
+                    let mut lines = value.trim_matches('\n').lines();
+                    match (lines.next(), lines.next()) {
+                        (Some(only), None) => writeln!(text, "  {:width$}  {key}: {only}", "")?,
+                        _ => {
+                            writeln!(text, "  {:width$}  {key}:", "")?;
+                            for line in value.trim_matches('\n').lines() {
+                                writeln!(text, "  {:width$}    {line}", "")?;
+                            }
+                        }
+                    }
                 }
                 if let Some(hint) = hint {
                     writeln!(text, "  {:width$}  hint: {}", "", one_line(hint))?;

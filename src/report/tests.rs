@@ -43,7 +43,7 @@ fn line(text: &str) -> EventKind {
 fn failed() -> Outcome {
     Outcome::Failed {
         error: "could not start: \x1b[31mVT-x\x1b[0m is\nnot available".into(),
-        context: vec![("console".into(), "\n    line 1\n    line 2".into())],
+        context: vec![("console".into(), "line 1\nline 2".into())],
         hint: Some("enable it".into()),
     }
 }
@@ -145,7 +145,7 @@ fn json_is_one_object_an_event() {
     {"v":1,"at":1787306674.25,"machine":null,"event":"note","level":"info","text":"All is well."}
     {"v":1,"at":1787306674.25,"machine":"worker-1","event":"note","level":"warning","text":"The disk is nearly full."}
     {"v":1,"at":1787306675.25,"machine":"worker-1","event":"step-started","step":"start"}
-    {"v":1,"at":1787306676.25,"machine":"worker-1","event":"step-finished","step":"start","outcome":"failed","error":"could not start: VT-x is\nnot available","hint":"enable it","elapsed":1.0}
+    {"v":1,"at":1787306676.25,"machine":"worker-1","event":"step-finished","step":"start","outcome":"failed","error":"could not start: VT-x is\nnot available","context":[["console","line 1\nline 2"]],"hint":"enable it","elapsed":1.0}
     {"v":1,"at":1787306695.25,"machine":"host1","event":"step-finished","step":"connect","outcome":"unchanged","elapsed":40.0}
     {"v":1,"at":1787306695.25,"machine":"host1","event":"step-started","step":"join-swarm"}
     {"v":1,"at":1787306696.25,"machine":"host1","event":"step-finished","step":"join-swarm","outcome":"skipped","because":"`worker-1` failed","elapsed":1.0}

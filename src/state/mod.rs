@@ -136,8 +136,8 @@ impl Store {
             return id.clone();
         }
         let digest = Sha256::digest(self.home.as_os_str().as_encoded_bytes());
-        let hex: String = digest[..3].iter().map(|b| format!("{b:02x}")).collect();
-        format!("{name}-{hex}")
+        let [a, b, c, ..]: [u8; 32] = digest.into();
+        format!("{name}-{a:02x}{b:02x}{c:02x}")
     }
 
     /// The id of one machine.

@@ -88,6 +88,7 @@ impl Lab {
 
     /// Waits for something that will come true by itself.
     pub fn until(&self, what: &str, limit: Duration, mut come_true: impl FnMut() -> bool) {
+        self.say(&format!("  waiting for {what}"));
         let deadline = Instant::now() + limit;
         while !come_true() {
             assert!(Instant::now() < deadline, "waited {} s for {what}", limit.as_secs());
@@ -200,7 +201,7 @@ impl Run<'_> {
         let ended = self.until(limit);
         let ended =
             ended.unwrap_or_else(|| panic!("`{what}` took more than {} s", limit.as_secs()));
-        lab.printed.borrow_mut().push_str(&format!("{}{}", ended.stdout, ended.stderr));
+        lab.printed.borrow_mut().extend([ended.stdout.as_str(), ended.stderr.as_str()]);
         ended
     }
 
@@ -259,5 +260,6 @@ impl Ended {
 /// Waits a little; tests have no event loop.
 pub fn pause(time: Duration) {
     let (_open, never) = std::sync::mpsc::channel::<()>();
-    drop(never.recv_timeout(time));
+    let waited = never.recv_timeout(time);
+    assert!(waited.is_err(), "nobody sends");
 }

@@ -4,6 +4,8 @@
 //! One test, since the machines are expensive: what a reader of the README types, in
 //! that order, with a kill of `fleet` in the middle of `up`.
 
+#![allow(unreachable_pub, reason = "a test binary has no outside")]
+
 mod harness;
 mod spy;
 mod web;
@@ -85,7 +87,8 @@ fn the_lab_of_the_readme() {
     assert!(status.stderr.contains("err"), "{}", status.stderr);
 
     lab.say("a stopped node's tasks move; the node comes back");
-    lab.fleet(&["stop", "worker-2"]).within(3 * MINUTE).ok();
+    let stopped = lab.fleet(&["stop", "worker-2"]).within(3 * MINUTE).ok();
+    assert!(!stopped.stderr.contains("power was cut"), "{}", stopped.stderr);
     lab.until("the service to move", 4 * MINUTE, || {
         let tasks = lab.tasks_on();
         !tasks.contains_key("worker-2") && tasks.values().sum::<usize>() == 6

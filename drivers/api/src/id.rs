@@ -46,7 +46,8 @@ impl MachineId {
         let mut b: [u8; 16] = self.digest("uuid")[..16].try_into().expect("16 of 32 bytes");
         b[6] = (b[6] & 0x0f) | 0x80;
         b[8] = (b[8] & 0x3f) | 0x80;
-        let hex: String = b.iter().map(|byte| format!("{byte:02x}")).collect();
+        let n = u128::from_be_bytes(b);
+        let hex = format!("{n:032x}");
         format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     }
 

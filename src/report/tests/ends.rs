@@ -42,6 +42,9 @@ fn the_summary_of_a_failed_run_names_each_lane_and_the_log() {
     insta::assert_snapshot!(text, @r"
     Not done: of 3 machines 1 failed, 1 skipped (41 s).
     ✗ host1     failed: could not start: VT-x is; not available
+                console:
+                  line 1
+                  line 2
                 hint: enable it
     - worker-1  skipped, because `host1` failed
     log: .fleet/log/x.jsonl
