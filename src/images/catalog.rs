@@ -135,6 +135,7 @@ pub(super) const PACKAGES: &[&str] = &[
     "fdisk",
     "e2fsprogs",
     "docker.io",
+    "docker-cli",
     "apparmor",
     "iptables",
     "iproute2",
@@ -146,7 +147,8 @@ pub(super) const PACKAGES: &[&str] = &[
 ];
 
 /// Packages that only some of the suites have; the others hold their files already.
-pub(super) const NOT_EVERYWHERE: &[(&str, &[&str])] = &[("systemd-resolved", &["jammy"])];
+pub(super) const NOT_EVERYWHERE: &[(&str, &[&str])] =
+    &[("systemd-resolved", &["jammy"]), ("docker-cli", &["bookworm", "jammy", "noble"])];
 
 /// The distribution of that image name.
 ///
@@ -181,5 +183,35 @@ impl Distribution {
     /// Whether `suite` is its own or one of its updates.
     pub(super) fn has_suite(&self, suite: &str) -> bool {
         suite == self.codename || self.updates.contains(&suite)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_suite_gets_only_packages_that_it_has() {
+        let has = |name, package| known(name).unwrap().packages().contains(&package);
+        assert!(has("debian-13", "docker-cli") && !has("debian-12", "docker-cli"));
+        assert!(
+            has("ubuntu-24.04", "systemd-resolved") && !has("ubuntu-22.04", "systemd-resolved")
+        );
+        for distribution in ALL {
+            let packages = distribution.packages();
+            assert_eq!(packages[0], distribution.kernel);
+            assert!(packages.contains(&"docker.io"), "{}", distribution.name);
+        }
+        assert_eq!(known(DEFAULT).unwrap().name, ALL[0].name);
+    }
+
+    #[test]
+    fn every_exception_is_about_a_package_and_a_suite_that_there_are() {
+        for (package, suites) in NOT_EVERYWHERE {
+            assert!(PACKAGES.contains(package), "{package}");
+            for suite in *suites {
+                assert!(ALL.iter().any(|d| d.codename == *suite), "{suite}");
+            }
+        }
     }
 }
