@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use super::{Exit, Global, Session, flow};
 use crate::apply::Tools;
 use crate::host::Host;
+use crate::images::Images;
 use crate::plan::{Intent, explain};
 
 /// Create, start and join whatever is missing
@@ -40,6 +41,11 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     }
     flow::check(&session, &plan).await?;
     if !global.json && !global.quiet {
+        let images = Images::open(host);
+        for image in &plan.images {
+            let how = images.how(image);
+            host.err(&format!("image {}: {how} first\n", explain::image_name(image)));
+        }
         host.err(&explain::brief(&plan));
     }
     let tools = Tools {

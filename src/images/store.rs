@@ -334,10 +334,10 @@ mod tests {
 
     #[test]
     fn a_mount_in_the_way_is_seen() {
-        let mounts = "sysfs /sys sysfs rw 0 0\nx /cache/a\\040b/work/dev devtmpfs rw 0 0\n";
+        let mounts = "sysfs /sys sysfs rw 0 0\nx /cache/a\\040b/build/dev devtmpfs rw 0 0\n";
         let below = |dir| mounted_below(mounts, Path::new(dir));
-        assert_eq!(below("/cache/a b/work").as_deref(), Some("/cache/a b/work/dev"));
-        assert_eq!(below("/cache/a b/work/de"), None);
+        assert_eq!(below("/cache/a b/build").as_deref(), Some("/cache/a b/build/dev"));
+        assert_eq!(below("/cache/a b/build/de"), None);
         assert_eq!(below("/cache/a"), None);
     }
 }

@@ -10,9 +10,6 @@ use crate::config::{Role, Spec};
 /// The plan in a line a machine, as `up` shows it before it begins.
 pub fn brief(plan: &Plan) -> String {
     let mut text = String::new();
-    for image in &plan.images {
-        let _ = writeln!(text, "image {}: get it first", image_name(image));
-    }
     let width = plan.lanes.iter().map(|lane| lane.machine.len()).max().unwrap_or(0);
     for lane in &plan.lanes {
         let why = lane.steps.iter().map(|p| p.why.as_str()).find(|why| !why.is_empty());
@@ -88,7 +85,8 @@ fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
-fn image_name(image: &crate::config::ImageRef) -> String {
+/// An image as people name it.
+pub fn image_name(image: &crate::config::ImageRef) -> String {
     use crate::config::ImageRef::{Name, Path, Url};
     match image {
         Name(name) => name.clone(),

@@ -44,15 +44,14 @@ fn write_rest(
                 writeln!(text, "{}", colour.paint(Ink::Bad, &line))?;
                 for (key, value) in context.iter().filter(|(key, _)| key != "machine") {
                     let value = clean::text(value);
-                    let mut lines = value.trim_matches('\n').lines();
-                    match (lines.next(), lines.next()) {
-                        (Some(only), None) => writeln!(text, "  {:width$}  {key}: {only}", "")?,
-                        _ => {
-                            writeln!(text, "  {:width$}  {key}:", "")?;
-                            for line in value.trim_matches('\n').lines() {
-                                writeln!(text, "  {:width$}    {line}", "")?;
-                            }
+                    let value = value.trim_matches('\n');
+                    if value.contains('\n') {
+                        writeln!(text, "  {:width$}  {key}:", "")?;
+                        for line in value.lines() {
+                            writeln!(text, "  {:width$}    {line}", "")?;
                         }
+                    } else {
+                        writeln!(text, "  {:width$}  {key}: {value}", "")?;
                     }
                 }
                 if let Some(hint) = hint {

@@ -56,7 +56,7 @@ pub struct VmSpec {
 /// A base image on this host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageFile {
-    /// Where the qcow2 file is.
+    /// Where the qcow2 file is; empty in `check` as long as this host does not have it.
     pub path: PathBuf,
     /// Its SHA-256 in lower-case hex.
     pub sha256: String,

@@ -221,7 +221,8 @@ fn nearest_existing(path: &Path) -> PathBuf {
 pub(crate) fn images(wanted: &[Wanted], findings: &mut Vec<Finding>) {
     for machine in wanted {
         let image = machine.made.as_ref().map_or(&machine.spec.image, |made| &made.image);
-        if !image.path.exists() {
+        // An empty path: fleet gets the image before it creates the machine.
+        if !image.path.as_os_str().is_empty() && !image.path.exists() {
             let text = format!("its image {} is not there", image.path.display());
             findings.push(Finding {
                 hint: Some("`fleet image ls` shows the images that are there".to_owned()),

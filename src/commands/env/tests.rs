@@ -29,12 +29,14 @@ fn view_of(value: &str) -> EnvView {
 
 /// Evaluates a script in a shell, and gives the three variables it is about.
 fn evaluate(shell: &Path, args: &[&str], before: &str, code: &str) -> String {
+    // Without quotes, a shell compares what looks like a pattern with the files here.
+    let empty = tempfile::tempdir().unwrap();
     let output = Command::new(shell)
         .args(args)
         .arg(format!("{before}{code}"))
         .env("DOCKER_CONTEXT", "old")
         .env_remove("DOCKER_CERT_PATH")
-        .current_dir(std::env::temp_dir())
+        .current_dir(empty.path())
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{code}");

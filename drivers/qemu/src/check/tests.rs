@@ -139,6 +139,17 @@ fn bad_options_are_findings_and_the_rest_is_still_looked_at() {
 }
 
 #[test]
+fn an_image_that_is_still_to_come_is_not_missing() {
+    let coming = || {
+        let mut spec = spec(64, "");
+        spec.image.path = PathBuf::new();
+        spec
+    };
+    let findings = found(vec![coming()], |machines, _, findings| images(machines, findings));
+    assert_eq!(findings, []);
+}
+
+#[test]
 fn kvm_that_is_asked_for_must_open() {
     let findings =
         found(vec![spec(64, "accel = \"kvm\""), spec(64, "")], |machines, _, findings| {
