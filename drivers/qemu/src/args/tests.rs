@@ -44,7 +44,7 @@ fn the_whole_line() {
 -name guest=lab-1/host1 -uuid {uuid}
 -smbios type=11,value=fleet:lab-1/host1
 -machine q35,graphics=off
--accel tcg,thread=multi,tb-size=256 -cpu max
+-accel tcg,thread=multi,tb-size=256 -cpu max,erms=off,fsrm=off
 -smp 2 -m 1024
 -rtc base=utc -boot strict=on
 -device virtio-rng-pci
