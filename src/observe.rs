@@ -58,6 +58,15 @@ impl Seen {
     }
 }
 
+/// How far to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// At what the drivers see.
+    Machines,
+    /// At the engines and their swarm too.
+    Engines,
+}
+
 /// How long a machine's driver and its engine may each take to answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience(pub Duration);
@@ -73,8 +82,16 @@ impl Default for Patience {
 /// # Errors
 /// A driver that cannot say whether a machine exists; an engine that does not
 /// answer is not an error.
-pub async fn observe(session: &Session, specs: &[Spec], patience: Patience) -> Result<Observed> {
-    let pki = Pki::load(&session.dir().join("certs")).ok();
+pub async fn observe(
+    session: &Session,
+    specs: &[Spec],
+    depth: Depth,
+    patience: Patience,
+) -> Result<Observed> {
+    let pki = match depth {
+        Depth::Machines => None,
+        Depth::Engines => Pki::load(&session.dir().join("certs")).ok(),
+    };
     let cx = session.cx();
     let looks = specs.iter().map(|spec| look(session, spec, pki.as_ref(), &cx, patience));
     let mut observed = Observed::default();

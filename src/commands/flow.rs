@@ -13,7 +13,7 @@ use crate::config::{ImageRef, Install, Spec};
 use crate::guest::keys::{self, ClientEntry, KeyPair};
 use crate::host::Host;
 use crate::images::Images;
-use crate::observe::{self, Observed, Patience};
+use crate::observe::{self, Depth, Observed, Patience};
 use crate::pki::Pki;
 use crate::plan::{self, Gate, Intent, Lane, Plan, Planned, Step, Wanted};
 use crate::report;
@@ -39,7 +39,13 @@ pub(super) async fn plan(
     intent: &Intent,
 ) -> Result<(Plan, Observed)> {
     // The swarm is asked through whichever manager answers, also one not named.
-    let observed = observe::observe(session, &session.fleet.machines, Patience::default()).await?;
+    // What all goes away needs no word with its engines.
+    let depth = match intent {
+        Intent::DownAll => Depth::Machines,
+        Intent::Up(_) | Intent::Down(_) => Depth::Engines,
+    };
+    let machines = &session.fleet.machines;
+    let observed = observe::observe(session, machines, depth, Patience::default()).await?;
     let images = Images::open(&session.host);
     let mut wanted = Wanted::default();
     for spec in specs {
@@ -59,7 +65,9 @@ pub(super) async fn plan(
 
 /// Whether no machine of this fleet exists, whatever the records say.
 pub(super) async fn none_exists(session: &Session) -> Result<bool> {
-    let observed = observe::observe(session, &session.fleet.machines, Patience::default()).await?;
+    let observed =
+        observe::observe(session, &session.fleet.machines, Depth::Machines, Patience::default())
+            .await?;
     Ok(observed.strays.is_empty() && observed.machines.values().all(|m| m.sighting.is_none()))
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Exit, Global, Session};
 use crate::host::Host;
-use crate::observe::{EngineSeen, Patience, observe};
+use crate::observe::{Depth, EngineSeen, Patience, observe};
 
 /// Print all that is known of machines
 ///
@@ -22,7 +22,8 @@ pub struct Args {
 pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let session = Session::open(host, global)?;
     let specs = session.select(&args.names)?;
-    let observed = observe(&session, &session.fleet.machines, Patience::default()).await?;
+    let observed =
+        observe(&session, &session.fleet.machines, Depth::Engines, Patience::default()).await?;
     let machines: Vec<Value> = specs
         .iter()
         .map(|spec| {

@@ -9,7 +9,7 @@ use super::{Exit, Global, Session, active};
 use crate::config::{Role, Spec};
 use crate::engine::{NodeFacts, SwarmState};
 use crate::host::Host;
-use crate::observe::{EngineSeen, Observed, Patience, Seen, observe};
+use crate::observe::{Depth, EngineSeen, Observed, Patience, Seen, observe};
 use crate::report;
 
 /// List the machines
@@ -46,7 +46,7 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
         return Ok(0);
     }
     let patience = Patience(Duration::from_secs(args.timeout.max(1)));
-    let observed = observe(&session, &session.fleet.machines, patience).await?;
+    let observed = observe(&session, &session.fleet.machines, Depth::Engines, patience).await?;
     let rows: Vec<Row> =
         session.fleet.machines.iter().map(|spec| row(&session, spec, &observed)).collect();
     if global.json {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Exit, Global, Session, ls};
 use crate::host::Host;
-use crate::observe::{Patience, observe};
+use crate::observe::{Depth, Patience, observe};
 
 /// Print the state of machines
 #[derive(Debug, clap::Args)]
@@ -18,7 +18,7 @@ pub struct Args {
 pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let session = Session::open(host, global)?;
     let specs = session.select(&args.names)?;
-    let observed = observe(&session, &specs, Patience::default()).await?;
+    let observed = observe(&session, &specs, Depth::Machines, Patience::default()).await?;
     let states = specs
         .iter()
         .map(|spec| (spec.name.as_str(), ls::state_word(observed.machines.get(&spec.name))));
