@@ -44,6 +44,7 @@ async fn what_stands_in_the_way_is_said_before_anything_is_made() {
     lab.fleet(&["up"]).await.exits(4);
     assert_eq!(lab.fake.machines(), []);
     assert!(!lab.dir().join(".fleet/state.toml").exists());
+    assert!(!lab.dir().join(".fleet/certs").exists(), "keys of a fleet that is not there");
 }
 
 #[tokio::test]

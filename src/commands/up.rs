@@ -7,6 +7,7 @@ use super::{Exit, Global, Session, flow};
 use crate::apply::Tools;
 use crate::host::Host;
 use crate::images::Images;
+use crate::pki::Pki;
 use crate::plan::{Intent, explain};
 
 /// Create, start and join whatever is missing
@@ -27,9 +28,8 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let specs = session.select(&args.names)?;
     let names: BTreeSet<String> = specs.iter().map(|s| s.name.clone()).collect();
     let _lock = session.lock("fleet up").await?;
-    let credentials = flow::credentials(&session)?;
-    let (plan, _) =
-        flow::plan(&session, Some(&credentials.pki), &specs, &Intent::Up(names)).await?;
+    let pki = Pki::load(&session.dir().join("certs")).ok();
+    let (plan, _) = flow::plan(&session, pki.as_ref(), &specs, &Intent::Up(names)).await?;
     flow::notes(&session, &plan);
     if plan.lanes.is_empty() {
         if global.json {
@@ -40,6 +40,8 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
         return Ok(0);
     }
     flow::check(&session, &plan).await?;
+    // Only now: what stands in the way is said before anything is made, keys included.
+    let credentials = flow::credentials(&session)?;
     if !global.json && !global.quiet {
         let images = Images::open(host);
         for image in &plan.images {

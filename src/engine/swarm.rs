@@ -272,22 +272,28 @@ impl Engine {
         let Ok(facts) = self.facts(cx).await else {
             return error;
         };
-        let conflict = |message: &str| {
-            Error::conflict(message).with("engine", self.address).because(error_text(&error))
-        };
+        let conflict = |message: &str| self.conflict(message, &error);
         match facts.swarm.state {
             SwarmState::Inactive => conflict("the engine is in no swarm"),
             SwarmState::Locked => {
                 conflict("the swarm is locked").hint("unlock it with `docker swarm unlock`")
             }
-            SwarmState::Error(reason) => conflict("the engine is not well in its swarm")
-                .with("reason", reason)
-                .hint("take it out with `docker swarm leave --force`, then run `fleet up`"),
+            SwarmState::Error(reason) => self.unwell(reason, &error),
             SwarmState::Active if !facts.swarm.manager => {
                 conflict("the engine is not a manager of its swarm")
             }
             SwarmState::Active | SwarmState::Pending => error,
         }
+    }
+
+    fn conflict(&self, message: &str, cause: &Error) -> Error {
+        Error::conflict(message).with("engine", self.address).because(error_text(cause))
+    }
+
+    fn unwell(&self, reason: String, cause: &Error) -> Error {
+        self.conflict("the engine is not well in its swarm", cause)
+            .with("reason", reason)
+            .hint("take it out with `docker swarm leave --force`, then run `fleet up`")
     }
 
     /// Says what a failed init or join means, by looking at the engine again.
@@ -298,15 +304,11 @@ impl Engine {
         let Ok(facts) = self.facts(cx).await else {
             return error;
         };
-        let conflict = |message: &str| {
-            Error::conflict(message).with("engine", self.address).because(error_text(&error))
-        };
+        let conflict = |message: &str| self.conflict(message, &error);
         match facts.swarm.state {
             SwarmState::Active => conflict("the engine is in a swarm already"),
             SwarmState::Locked => conflict("the engine is in a locked swarm already"),
-            SwarmState::Error(reason) => conflict("the engine is not well in its swarm")
-                .with("reason", reason)
-                .hint("take it out with `docker swarm leave --force`, then run `fleet up`"),
+            SwarmState::Error(reason) => self.unwell(reason, &error),
             SwarmState::Inactive | SwarmState::Pending => error,
         }
     }

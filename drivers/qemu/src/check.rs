@@ -144,9 +144,12 @@ pub(crate) fn memory(wanted: &[Wanted], auto: Accel, meminfo: &str, findings: &m
     };
     let guests: u64 = idle.iter().map(|machine| machine.spec.memory_mib).sum();
     let text = format!(
-        "{} machines to start need {need} MiB of memory ({guests} MiB for the guests, the rest for \
-         QEMU), but this host has {available} MiB available{outcome}",
-        idle.len(),
+        "starting {} takes {need} MiB of memory ({guests} MiB for the guests, the rest for QEMU), \
+         but this host has {available} MiB available{outcome}",
+        match idle.len() {
+            1 => "1 machine".to_owned(),
+            many => format!("{many} machines"),
+        },
     );
     findings.push(Finding {
         hint: Some(

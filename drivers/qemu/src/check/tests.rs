@@ -61,7 +61,7 @@ fn memory_is_counted_over_all_machines() {
     assert_eq!(short[0].level, Level::Error);
     assert_eq!(
         short[0].message,
-        "3 machines to start need 4128 MiB of memory (3072 MiB for the guests, the rest for QEMU), \
+        "starting 3 machines takes 4128 MiB of memory (3072 MiB for the guests, the rest for QEMU), \
          but this host has 4127 MiB available"
     );
     assert_eq!(check(4127, 1, Accel::Tcg)[0].level, Level::Warning);
