@@ -23,6 +23,7 @@ mod qmp;
 mod roll;
 mod seed;
 mod sighting;
+mod start;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -33,10 +34,10 @@ use fleet_driver::{
 };
 use tokio::sync::{Mutex, OnceCell};
 
-use crate::args::{Seed, Start};
+use crate::args::Seed;
 use crate::emulator::Emulator;
-use crate::folder::{CONSOLE, Folder, SEED};
-use crate::machine::{Accel, Machine};
+use crate::folder::{Folder, SEED};
+use crate::machine::Accel;
 use crate::options::AccelChoice;
 pub use crate::options::Options;
 use crate::probe::Kvm;
@@ -114,79 +115,6 @@ impl Qemu {
         check::ports::fixed(&machines, cx.scratch_root(), &mut findings);
         check::images(&machines, &mut findings);
         Ok(findings)
-    }
-
-    async fn start_one(&self, id: &MachineId, cx: &Cx) -> Result<()> {
-        let folder = Folder::new(id, cx);
-        Process::must_be_here(id, &folder)?;
-        process::nobody_works_in(&folder, cx).await?;
-        let mut machine = folder.machine()?;
-        let process = Process::of(id, &folder);
-        if process.is_some_and(Process::lost_its_disk) || disk::is_gone(&folder) {
-            return Err(Error::driver("the machine's disk is gone")
-                .with("folder", folder.path().display())
-                .hint("`fleet up` makes the machine anew"));
-        }
-        if process.is_some() {
-            match power::go_on(id, &folder, cx).await {
-                // It was on its way out.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                other => return other,
-            }
-        }
-        let emulator = self.emulator(cx).await?;
-        machine.accel = self.accelerate(machine.options.accel, cx).await?.0;
-        let start = Start { seed: seed::of(&folder), sandbox: emulator.sandbox };
-        self.settle_ports(id, &folder, &mut machine, cx).await?;
-        if !folder.file(CONSOLE).exists() {
-            folder.write(CONSOLE, b"")?;
-        }
-        let failure = match power::spawn(id, &folder, &machine, start, cx).await {
-            Ok(()) => return Ok(()),
-            Err(failure) => failure,
-        };
-        if failure.kind() == ErrorKind::Interrupted || cx.left().is_zero() {
-            return Err(failure);
-        }
-        if Process::of(id, &folder).is_some() {
-            // Perhaps that of a start that was killed before it could be seen; it holds the
-            // disk, which is why there is no second one.
-            return power::go_on(id, &folder, cx).await.map_err(|_| failure);
-        }
-        // Another program may have taken a port in the last moment; then others are
-        // chosen, once.
-        let before = machine.ports;
-        self.settle_ports(id, &folder, &mut machine, cx).await?;
-        if machine.ports == before {
-            return Err(failure);
-        }
-        power::spawn(id, &folder, &machine, start, cx).await
-    }
-
-    /// Sees that the machine's ports can be had, and writes down what was decided.
-    async fn settle_ports(
-        &self,
-        id: &MachineId,
-        folder: &Folder,
-        machine: &mut Machine,
-        cx: &Cx,
-    ) -> Result<()> {
-        check::ports::still_free(id, machine)?;
-        let _choosing = self.choosing_ports.lock().await;
-        let _alone = roll::alone(cx).await?;
-        let siblings = roll::others(cx.scratch_root(), id);
-        let ports = ports::choose(id, &machine.options, Some(machine.ports), &siblings)?;
-        if ports != machine.ports {
-            if Process::of(id, folder).is_some() {
-                // It has the ports itself: a start that was killed has come through.
-                return Ok(());
-            }
-            let text = "Another program has taken a port of this machine, so it has got a new \
-                        one; run `fleet env` again where you use it.";
-            cx.reporter().note(Level::Warning, text);
-            machine.ports = ports;
-        }
-        folder.save(machine)
     }
 
     async fn stop_one(&self, id: &MachineId, how: Stop, cx: &Cx) -> Result<()> {

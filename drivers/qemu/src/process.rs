@@ -279,20 +279,35 @@ mod tests {
         assert_eq!(Process::of(&id, &folder), None);
     }
 
+    // One test, since all tests of a process share its open files.
     #[test]
     fn a_home_is_told_by_the_open_disk() {
         let dir = tempfile::tempdir().unwrap();
+        let cx = fleet_driver::Cx::new(
+            dir.path().join("machines"),
+            fleet_driver::event::Reporter::silent(),
+            tokio_util::sync::CancellationToken::new(),
+        );
+        let folder = Folder::new(&MachineId::new("lab-none", "host1"), &cx);
+        folder.make(&cx).unwrap();
         let path = real(dir.path());
-        let file = fs::File::create(path.join(DISK)).unwrap();
         let this = Process { pid: std::process::id() };
+        // Without a disk it is the working folder.
+        assert_eq!(this.home(), Home::At(real(&std::env::current_dir().unwrap())));
+
+        let file = fs::File::create(path.join(DISK)).unwrap();
         assert_eq!(this.home(), Home::At(path.clone()));
         assert!(!this.lost_its_disk());
+        assert_eq!(this.abroad(&folder), Some(path.clone()));
+        // The same disk by another path.
+        fs::hard_link(path.join(DISK), folder.file(DISK)).unwrap();
+        assert_eq!(this.abroad(&folder), None);
+
         fs::remove_file(path.join(DISK)).unwrap();
         assert_eq!(this.home(), Home::Was(path));
         assert!(this.lost_its_disk());
+        assert_eq!(this.abroad(&folder), None);
         drop(file);
-        // Without a disk it is the working folder.
-        assert_eq!(this.home(), Home::At(real(&std::env::current_dir().unwrap())));
     }
 
     #[test]
