@@ -44,6 +44,14 @@ enum Command {
     Plan(commands::plan::Args),
     /// Remove machines and everything that belongs to them
     Down(commands::down::Args),
+    /// Take back machines whose records were lost
+    Adopt(commands::adopt::Args),
+    /// Remove machines whose fleet does not exist any more
+    Gc(commands::gc::Args),
+    /// Remove the fleets whose time is over
+    Reap(commands::reap::Args),
+    /// Issue new certificates
+    RegenerateCerts(commands::regenerate_certs::Args),
     /// List the machines
     #[command(visible_alias = "list")]
     Ls(commands::ls::Args),
@@ -105,6 +113,10 @@ async fn run(cli: Cli, host: &Host) -> Exit {
         Command::Up(args) => commands::up::run(args, host, global).await,
         Command::Plan(args) => commands::plan::run(args, host, global).await,
         Command::Down(args) => commands::down::run(args, host, global).await,
+        Command::Adopt(args) => commands::adopt::run(args, host, global).await,
+        Command::Gc(args) => commands::gc::run(args, host, global).await,
+        Command::Reap(args) => commands::reap::run(args, host, global).await,
+        Command::RegenerateCerts(args) => commands::regenerate_certs::run(args, host, global).await,
         Command::Ls(args) => commands::ls::run(args, host, global).await,
         Command::Status(args) => commands::status::run(args, host, global).await,
         Command::Env(args) => commands::env::run(args, host, global).await,

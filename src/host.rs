@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use fleet_driver::{Error, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::registry::Registry;
@@ -68,7 +69,7 @@ impl Host {
             stdout: Stream::Stdout,
             stderr: Stream::Stderr,
             cancel: CancellationToken::new(),
-            registry: Registry::BuiltIn,
+            registry: Registry::built_in(),
         })
     }
 
@@ -80,7 +81,7 @@ impl Host {
             stdout: Stream::Captured(Arc::default()),
             stderr: Stream::Captured(Arc::default()),
             cancel: CancellationToken::new(),
-            registry: Registry::BuiltIn,
+            registry: Registry::built_in(),
         }
     }
 
@@ -155,6 +156,29 @@ impl Host {
     /// Whether standard input is a terminal, so that questions can be asked.
     pub fn stdin_is_terminal(&self) -> bool {
         matches!(self.stdout, Stream::Stdout) && io::stdin().is_terminal()
+    }
+
+    /// Reads a line that a person types.
+    ///
+    /// # Errors
+    /// `Interrupted` on Ctrl-C; `Host` if standard input cannot be read.
+    pub async fn ask_line(&self) -> Result<String> {
+        let (sender, line) = tokio::sync::oneshot::channel();
+        // Nobody joins this thread: a read that never ends must not keep the process.
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let read = io::stdin().read_line(&mut line).map(|_| line);
+            drop(sender.send(read));
+        });
+        let unread = |e: io::Error| Error::host("standard input cannot be read").because(e);
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(Error::interrupted()),
+            read = line => match read {
+                Ok(read) => read.map_err(unread),
+                Err(_) => Ok(String::new()),
+            },
+        }
     }
 
     /// Whether colour may be written to standard error.

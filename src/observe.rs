@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use fleet_driver::{Cx, Error, Power, Result, Sighting};
+use fleet_driver::{Cx, Driver, Error, MachineId, Power, Result, Sighting};
 use futures::future::join_all;
 
 use crate::commands::Session;
@@ -17,10 +17,26 @@ use crate::pki::Pki;
 pub struct Observed {
     /// Every machine that the file names or the records know.
     pub machines: BTreeMap<String, Seen>,
-    /// Machines with the fleet's mark that the file does not name, by driver.
-    pub strays: BTreeMap<String, String>,
+    /// Machines of the fleet that the file does not name.
+    pub strays: BTreeMap<String, Stray>,
     /// The swarm's nodes, as a manager sees them; `None` if no manager answered.
     pub nodes: Option<Vec<NodeFacts>>,
+}
+
+/// A machine with the fleet's mark, or a record, that the file does not name.
+#[derive(Debug, Clone)]
+pub struct Stray {
+    /// What made it.
+    pub driver: String,
+    /// What was seen of it; nothing, if there is only a record of it.
+    pub seen: Seen,
+}
+
+impl Observed {
+    /// What was seen of a machine, whether the file names it or not.
+    pub fn seen(&self, name: &str) -> Option<&Seen> {
+        self.machines.get(name).or_else(|| self.strays.get(name).map(|stray| &stray.seen))
+    }
 }
 
 /// One machine as it was seen.
@@ -47,6 +63,11 @@ impl Seen {
     /// Whether the machine runs.
     pub fn running(&self) -> bool {
         self.sighting.as_ref().is_some_and(|s| s.power == Power::Running)
+    }
+
+    /// Whether it exists, and not only in parts.
+    pub fn whole(&self) -> bool {
+        self.sighting.as_ref().is_some_and(|s| !matches!(s.power, Power::Broken(_)))
     }
 
     /// What the engine said, if it did.
@@ -77,7 +98,8 @@ impl Default for Patience {
     }
 }
 
-/// Looks at the machines of `specs` at once.
+/// Looks at the machines of `specs`, and at those of the fleet that the file does not
+/// name, at once.
 ///
 /// # Errors
 /// A driver that cannot say whether a machine exists; an engine that does not
@@ -90,31 +112,44 @@ pub async fn observe(
 ) -> Result<Observed> {
     let pki = match depth {
         Depth::Machines => None,
-        Depth::Engines => Pki::load(&session.dir().join("certs")).ok(),
+        Depth::Engines => session.pki().ok(),
     };
     let cx = session.cx();
-    let looks = specs.iter().map(|spec| look(session, spec, pki.as_ref(), &cx, patience));
+    let named = async {
+        let looks = specs.iter().map(|spec| async {
+            let driver = session.driver(&spec.name)?;
+            look(&*driver, &session.id(&spec.name), pki.as_ref(), &cx, patience).await
+        });
+        join_all(looks).await
+    };
+    let (named, strays) = tokio::join!(named, strays(session, pki.as_ref(), &cx, patience));
     let mut observed = Observed::default();
-    for (spec, look) in specs.iter().zip(join_all(looks).await) {
+    for (spec, look) in specs.iter().zip(named) {
         let (seen, nodes) = look?;
         observed.machines.insert(spec.name.clone(), seen);
         observed.nodes = observed.nodes.or(nodes);
     }
-    observed.strays = strays(session, &cx.within(patience.0)).await?;
+    for (name, driver, look) in strays? {
+        let (seen, nodes) = look?;
+        observed.nodes = observed.nodes.or(nodes);
+        observed.strays.insert(name, Stray { driver, seen });
+    }
     Ok(observed)
 }
 
+/// What was seen of a machine, and the nodes of its swarm if it manages one.
+type Look = (Seen, Option<Vec<NodeFacts>>);
+
 async fn look(
-    session: &Session,
-    spec: &Spec,
+    driver: &dyn Driver,
+    id: &MachineId,
     pki: Option<&Pki>,
     cx: &Cx,
     patience: Patience,
-) -> Result<(Seen, Option<Vec<NodeFacts>>)> {
-    let driver = session.driver(&spec.name)?;
-    let sighting = within(cx, patience, driver.inspect(&session.id(&spec.name), cx))
+) -> Result<Look> {
+    let sighting = within(cx, patience, driver.inspect(id, cx))
         .await
-        .map_err(|e| e.with("machine", &spec.name))?;
+        .map_err(|e| e.with("machine", id.machine()))?;
     let address = sighting.as_ref().filter(|s| s.power == Power::Running).and_then(|s| s.engine);
     let (Some(address), Some(pki)) = (address, pki) else {
         return Ok((Seen { sighting, engine: EngineSeen::NotAsked }, None));
@@ -152,20 +187,33 @@ async fn within<T>(
     }
 }
 
-/// Asks the drivers in use for machines with our mark that the file does not name.
-async fn strays(session: &Session, cx: &Cx) -> Result<BTreeMap<String, String>> {
+/// Looks at the machines with our mark that the file does not name; the records may know
+/// of more.
+async fn strays(
+    session: &Session,
+    pki: Option<&Pki>,
+    cx: &Cx,
+    patience: Patience,
+) -> Result<Vec<(String, String, Result<Look>)>> {
     let mut drivers: BTreeSet<&str> =
         session.fleet.machines.iter().map(|spec| spec.driver.as_str()).collect();
     drivers.extend(session.store.records().values().map(|record| record.driver.as_str()));
     let id = session.store.fleet_id(&session.fleet.name);
-    let mut strays = BTreeMap::new();
+    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    for (name, record) in session.store.records() {
+        found.insert(name.clone(), record.driver.clone());
+    }
     for name in drivers {
         let driver = session.host.registry().driver(name, &session.host)?;
-        for machine in driver.list(Some(&id), cx).await? {
-            if session.spec(machine.machine()).is_err() {
-                strays.insert(machine.machine().to_owned(), name.to_owned());
-            }
+        for machine in within(cx, patience, driver.list(Some(&id), cx)).await? {
+            found.entry(machine.machine().to_owned()).or_insert_with(|| name.to_owned());
         }
     }
-    Ok(strays)
+    found.retain(|name, _| session.spec(name).is_err());
+    let looks = found.into_iter().map(|(name, driver_name)| async move {
+        let driver = session.host.registry().driver(&driver_name, &session.host)?;
+        let look = look(&*driver, &session.id(&name), pki, cx, patience).await;
+        Ok((name, driver_name, look))
+    });
+    join_all(looks).await.into_iter().collect()
 }

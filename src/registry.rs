@@ -1,7 +1,7 @@
 //! The only file that names concrete drivers: name → constructor, and what this
 //! build contains.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use fleet_driver::{Driver, Error, Result};
 
@@ -16,13 +16,19 @@ pub const BUILT_IN: &[&str] = &["qemu"];
 /// Where drivers come from; tests put a fake here.
 #[derive(Clone)]
 pub enum Registry {
-    /// The drivers of this build.
-    BuiltIn,
+    /// The drivers of this build, each made once: what it knows of the host, and whom it
+    /// lets choose a port, counts for all machines.
+    BuiltIn(Arc<OnceLock<Arc<dyn Driver>>>),
     /// One driver for every name.
     Only(Arc<dyn Driver>),
 }
 
 impl Registry {
+    /// The drivers of this build.
+    pub fn built_in() -> Self {
+        Self::BuiltIn(Arc::default())
+    }
+
     /// Makes the driver of that name.
     ///
     /// # Errors
@@ -30,8 +36,10 @@ impl Registry {
     pub fn driver(&self, name: &str, host: &Host) -> Result<Arc<dyn Driver>> {
         match self {
             Self::Only(driver) => Ok(driver.clone()),
-            Self::BuiltIn => match name {
-                "qemu" => Ok(Arc::new(fleet_qemu::Qemu::new(host.cache_dir()))),
+            Self::BuiltIn(qemu) => match name {
+                "qemu" => Ok(qemu
+                    .get_or_init(|| Arc::new(fleet_qemu::Qemu::new(host.cache_dir())))
+                    .clone()),
                 _ => Err(Error::host(format!("this fleet has no driver `{name}`"))
                     .with("built in", BUILT_IN.join(", "))
                     .hint("use `driver = \"qemu\"`")),

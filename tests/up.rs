@@ -184,8 +184,9 @@ async fn a_machine_that_left_the_file_is_told_and_left_alone_until_it_is_named()
 #[tokio::test]
 async fn whoever_holds_the_lock_is_named_and_reads_go_on() {
     let lab = Scenario::plain().await;
-    let mut store = fleet::state::Store::open(lab.dir()).unwrap();
-    let lock = store.lock("fleet up").unwrap();
+    let keep = fleet::state::Keep::new(&lab.dir().join("data"));
+    let mut store = fleet::state::Store::open(lab.dir(), &keep).unwrap();
+    let lock = store.lock("lab", "fleet up").unwrap();
     lab.fleet(&["up"]).await.exits(5).says("`fleet up`").says("process");
     lab.fleet(&["ls"]).await.exits(0);
     drop(lock);

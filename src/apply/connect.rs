@@ -126,12 +126,9 @@ pub(super) async fn unseed(ground: &Ground, machine: &mut Machine) -> Result<Out
             "It was not reached by SSH; traces of its first boot may be left in it.",
         );
     }
-    machine.driver.unseed(&machine.id, &cx).await?;
+    let (driver, id) = (&machine.driver, &machine.id);
+    machine.verb(ground, SCRUB, "unseed", |cx| async move { driver.unseed(id, &cx).await }).await?;
     create::drop_host_key(ground, &machine.name)?;
-    let mut store = ground.store();
-    if let Some(record) = store.record(&machine.name).cloned() {
-        let name = machine.name.clone();
-        store.put(&ground.fleet.name, &name, crate::state::Record { settled: true, ..record })?;
-    }
+    ground.record(&machine.name, |record| record.settled = true)?;
     Ok(Outcome::Done)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fleet_driver::event::Outcome;
-use fleet_driver::{Error, Result, VmSpec};
+use fleet_driver::{Error, ImageFile, Result, VmSpec};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -48,6 +48,9 @@ pub(super) async fn create(
         host_key: host_key.public.clone(),
         created: OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
         settled: false,
+        manager: false,
+        protected: spec.protected,
+        cert_serial: 0,
     };
     let mut vm = vm_spec(&ground.fleet, spec, image);
     {
@@ -73,7 +76,34 @@ pub(super) async fn create(
         files,
         early,
     })?;
-    machine.driver.create(&machine.id, &vm, &machine.cx.within(limit)).await?;
+    let (driver, id, vm) = (&machine.driver, &machine.id, &vm);
+    machine
+        .verb(ground, limit, "create", |cx| async move { driver.create(id, vm, &cx).await })
+        .await?;
+    Ok(Outcome::Done)
+}
+
+/// Gives a machine that is off the size, ports and options of the file.
+pub(super) async fn resize(
+    ground: &Ground,
+    machine: &mut Machine,
+    limit: Duration,
+) -> Result<Outcome, Stopped> {
+    let spec = ground.named(&machine.name)?;
+    let seen = machine.driver.inspect(&machine.id, &machine.cx.within(limit)).await?;
+    let seen = seen.ok_or_else(|| {
+        Error::not_found(format!("`{}` has vanished", machine.name))
+            .hint("make it again: `fleet up`")
+    })?;
+    // It keeps the disk that it has, whatever became of the image since.
+    let image = ImageFile { path: PathBuf::new(), sha256: seen.image_sha256, size_mib: 0 };
+    let address = seen.lab.unwrap_or(spec.address);
+    let mut vm = vm_spec(&ground.fleet, &Spec { address, ..spec.clone() }, &image);
+    vm.mark = seen.mark;
+    let (driver, id, vm) = (&machine.driver, &machine.id, &vm);
+    machine
+        .verb(ground, limit, "resize", |cx| async move { driver.create(id, vm, &cx).await })
+        .await?;
     Ok(Outcome::Done)
 }
 
@@ -103,7 +133,11 @@ pub(super) async fn destroy(
     machine: &mut Machine,
     limit: Duration,
 ) -> Result<Outcome, Stopped> {
-    machine.driver.destroy(&machine.id, &machine.cx.within(limit)).await?;
+    (machine.ssh, machine.facts, machine.secured) = (None, None, false);
+    let (driver, id) = (&machine.driver, &machine.id);
+    machine
+        .verb(ground, limit, "destroy", |cx| async move { driver.destroy(id, &cx).await })
+        .await?;
     drop_host_key(ground, &machine.name)?;
     ground.store().forget(&machine.name)?;
     Ok(Outcome::Done)

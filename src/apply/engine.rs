@@ -1,9 +1,11 @@
 //! The steps that bring the engine into the guest and to its settings.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use fleet_driver::event::Outcome;
-use fleet_driver::{Cx, Error, ErrorKind, Result, wait};
+use fleet_driver::{Cx, Error, ErrorKind, Result, Sighting, wait};
+use time::OffsetDateTime;
 
 use super::{Ground, Machine, Stopped};
 use crate::config::{Install, Spec};
@@ -12,6 +14,8 @@ use crate::guest::facts::{self, FirstBootState, GuestFacts};
 use crate::guest::settings::{FirstBoot, Settings, server_names};
 use crate::guest::{Guest, install as scripts};
 use crate::images::Images;
+use crate::pki::Pki;
+use crate::state::Record;
 
 /// How long an engine may take to start, in an emulated guest that boots.
 const STARTED: Duration = Duration::from_secs(300);
@@ -19,10 +23,36 @@ const STARTED: Duration = Duration::from_secs(300);
 const FIRST_START: Duration = Duration::from_secs(120);
 /// How long an engine that runs may take to say so.
 const QUICK: Duration = Duration::from_secs(5);
+/// How long a driver may take to say where a machine is.
+const ASK: Duration = Duration::from_secs(20);
 
 /// The settings that a machine's engine should run with.
-pub(crate) fn settings(spec: &Spec, pki: &crate::pki::Pki) -> Settings {
-    Settings::new(spec, pki, server_names(spec, &[]), 0)
+///
+/// `record` and `seen` are what is known of the machine, if it exists: it keeps its
+/// address on the lab network for life, and its certificate is for every address by
+/// which it is reached right now.
+pub(crate) fn settings(
+    spec: &Spec,
+    record: Option<&Record>,
+    seen: Option<&Sighting>,
+    pki: &Pki,
+) -> Settings {
+    let address = record.map_or(spec.address, |record| record.address);
+    let spec = Spec { address, ..spec.clone() };
+    let reached = seen.iter().flat_map(|seen| {
+        let ports = [seen.engine, seen.ssh].into_iter().flatten().map(|at| at.ip());
+        ports.chain(seen.lab.map(Into::into))
+    });
+    let more: Vec<IpAddr> = reached.filter(|ip| !ip.is_unspecified()).collect();
+    Settings::new(&spec, pki, server_names(&spec, &more), record.map_or(0, |r| r.cert_serial))
+}
+
+/// The same in the middle of a run.
+async fn wanted(ground: &Ground, machine: &Machine) -> Result<Settings> {
+    let spec = ground.named(&machine.name)?;
+    let seen = machine.driver.inspect(&machine.id, &machine.cx.within(ASK)).await?;
+    let record = ground.store().record(&machine.name).cloned();
+    Ok(settings(spec, record.as_ref(), seen.as_ref(), ground.pki()?))
 }
 
 /// The settings as part of the first boot, so that the engine's first start is
@@ -32,22 +62,17 @@ pub(super) fn first_boot(ground: &Ground, spec: &Spec) -> Result<Option<FirstBoo
         return Ok(None);
     }
     let pki = ground.pki()?;
-    let settings = settings(spec, pki);
+    let record = ground.store().record(&spec.name).cloned();
+    let settings = settings(spec, record.as_ref(), None, pki);
     let cert = pki.server(settings.names())?;
     settings.first_boot(&cert).map(Some)
 }
 
 /// A client of the engine of a machine.
 pub(super) async fn client(ground: &Ground, name: &str, cx: &Cx) -> Result<Engine> {
-    let (id, driver) = {
-        let store = ground.store();
-        let recorded = store.record(name).map(|record| record.driver.clone());
-        let named = || ground.spec(name).map(|spec| spec.driver.clone());
-        let driver = recorded.or_else(named).unwrap_or_default();
-        (store.machine_id(&ground.fleet.name, name), driver)
-    };
-    let driver = ground.host.registry().driver(&driver, &ground.host)?;
-    let seen = driver.inspect(&id, &cx.within(Duration::from_secs(20))).await?;
+    let id = ground.store().machine_id(&ground.fleet.name, name);
+    let driver = ground.driver(name)?;
+    let seen = driver.inspect(&id, &cx.within(ASK.min(cx.left()))).await?;
     let address = seen.and_then(|s| s.engine).ok_or_else(|| {
         Error::not_found(format!("the engine of `{name}` has no address"))
             .hint(format!("is it running? Ask `fleet status {name}`"))
@@ -72,7 +97,7 @@ async fn first_start(ground: &Ground, machine: &Machine, spec: &Spec) -> Result<
     if !new || !Images::open(&ground.host).has_engine(&spec.image) {
         return Ok(false);
     }
-    let digest = settings(spec, ground.pki()?).digest().to_owned();
+    let digest = wanted(ground, machine).await?.digest().to_owned();
     let engine = client(ground, &machine.name, &machine.cx).await?;
     let cx = machine.cx.within(FIRST_START);
     let reason = format!("the engine at {}", engine.address());
@@ -92,9 +117,7 @@ async fn first_start(ground: &Ground, machine: &Machine, spec: &Spec) -> Result<
 
 /// Installs the engine where it is missing or of another version than the pinned one.
 pub(super) async fn install(ground: &Ground, machine: &mut Machine) -> Result<Outcome, Stopped> {
-    let spec = ground
-        .spec(&machine.name)
-        .ok_or_else(|| Error::bug(format!("`{}` is not in the file", machine.name)))?;
+    let spec = ground.named(&machine.name)?;
     if first_start(ground, machine, spec).await? {
         machine.secured = true;
         return Ok(Outcome::Unchanged);
@@ -129,22 +152,23 @@ pub(super) async fn install(ground: &Ground, machine: &mut Machine) -> Result<Ou
 /// Writes settings and certificates into the guest and restarts the engine, unless it
 /// runs with them already or is about to.
 pub(super) async fn configure(ground: &Ground, machine: &mut Machine) -> Result<Outcome, Stopped> {
-    let spec = ground
-        .spec(&machine.name)
-        .ok_or_else(|| Error::bug(format!("`{}` is not in the file", machine.name)))?;
     if machine.secured {
         return Ok(Outcome::Unchanged);
     }
     let pki = ground.pki()?;
-    let settings = settings(spec, pki);
+    let settings = wanted(ground, machine).await?;
     let found = match machine.facts.take() {
         Some(found) => found,
         None => look(machine).await?,
     };
     let engine = client(ground, &machine.name, &machine.cx).await?;
+    let now = OffsetDateTime::now_utc();
     let on_disk = found.settings().as_deref() == Some(settings.digest());
     match engine.facts(&machine.cx.within(QUICK)).await {
-        Ok(running) if running.settings() == Some(settings.digest()) => {
+        Ok(running)
+            if running.settings() == Some(settings.digest())
+                && !running.cert_ends().is_some_and(|ends| pki.due(ends, now)) =>
+        {
             return Ok(Outcome::Unchanged);
         }
         Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error.into()),

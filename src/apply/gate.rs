@@ -15,7 +15,8 @@ pub(super) struct Gate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Closed,
-    Open(String),
+    /// These managers let machines in.
+    Open(Vec<String>),
     Failed(String),
 }
 
@@ -23,20 +24,37 @@ impl Gate {
     pub(super) fn new(gate: &plan::Gate) -> Self {
         let (state, seed) = match gate {
             plan::Gate::Unused => (State::Closed, None),
-            plan::Gate::Open(manager) => (State::Open(manager.clone()), None),
-            plan::Gate::Seed(seed) => (State::Closed, Some(seed.clone())),
+            plan::Gate::Open(managers) => (State::Open(managers.clone()), None),
+            plan::Gate::Seed(seed) | plan::Gate::Recover(seed) => {
+                (State::Closed, Some(seed.clone()))
+            }
         };
         Self { state: watch::Sender::new(state), seed }
     }
 
-    /// Opens the gate: `manager` lets the others in.
+    /// Opens the gate, or adds one more manager to those that let others in.
     pub(super) fn open(&self, manager: &str) {
-        self.state.send_if_modified(|state| {
-            let closed = *state == State::Closed;
-            if closed {
-                *state = State::Open(manager.to_owned());
+        self.state.send_if_modified(|state| match state {
+            State::Closed => {
+                *state = State::Open(vec![manager.to_owned()]);
+                true
             }
-            closed
+            State::Open(managers) if managers.iter().all(|known| known != manager) => {
+                managers.push(manager.to_owned());
+                true
+            }
+            State::Open(_) | State::Failed(_) => false,
+        });
+    }
+
+    /// A manager lets nobody in any more: it leaves.
+    pub(super) fn forget(&self, manager: &str) {
+        self.state.send_if_modified(|state| match state {
+            State::Open(managers) if managers.len() > 1 => {
+                managers.retain(|known| known != manager);
+                true
+            }
+            State::Open(_) | State::Closed | State::Failed(_) => false,
         });
     }
 
@@ -53,17 +71,16 @@ impl Gate {
         }
     }
 
-    /// The manager that lets machines in, if the gate is open.
-    pub(super) fn manager(&self) -> Option<String> {
+    fn managers(&self) -> Vec<String> {
         match &*self.state.borrow() {
-            State::Open(manager) => Some(manager.clone()),
-            State::Closed | State::Failed(_) => None,
+            State::Open(managers) => managers.clone(),
+            State::Closed | State::Failed(_) => Vec::new(),
         }
     }
 
-    /// Waits until the gate opens and tells which manager lets machines in.
-    pub(super) async fn wait(&self, cx: &Cx) -> Result<String, Stopped> {
-        if self.seed.is_none() && self.manager().is_none() {
+    /// Waits until the gate opens and tells which managers let machines in.
+    pub(super) async fn wait(&self, cx: &Cx) -> Result<Vec<String>, Stopped> {
+        if self.seed.is_none() && self.managers().is_empty() {
             return Err(Error::conflict("there is no swarm to join and no manager to make one")
                 .hint("run `fleet up` with a manager among the machines")
                 .into());
@@ -73,7 +90,7 @@ impl Gate {
             biased;
             () = cx.cancelled().cancelled() => Err(Error::interrupted().into()),
             state = watch.wait_for(|state| *state != State::Closed) => match state.as_deref() {
-                Ok(State::Open(manager)) => Ok(manager.clone()),
+                Ok(State::Open(managers)) => Ok(managers.clone()),
                 Ok(State::Failed(seed)) => Err(Stopped::Skipped(format!("`{seed}` failed"))),
                 Ok(State::Closed) | Err(_) => {
                     Err(Error::bug("the gate of the swarm was dropped").into())
@@ -98,7 +115,7 @@ mod tests {
     async fn those_who_wait_learn_that_the_seed_failed() {
         let gate = Gate::new(&plan::Gate::Seed("host1".to_owned()));
         gate.failed("worker-1");
-        assert_eq!(gate.manager(), None);
+        assert!(gate.managers().is_empty());
         gate.failed("host1");
         assert!(matches!(gate.wait(&cx()).await, Err(Stopped::Skipped(_))));
     }
@@ -108,7 +125,12 @@ mod tests {
         let gate = Gate::new(&plan::Gate::Seed("host1".to_owned()));
         gate.open("host1");
         gate.failed("host1");
-        assert!(gate.wait(&cx()).await.is_ok_and(|manager| manager == "host1"));
+        gate.open("host2");
+        gate.open("host2");
+        assert!(gate.wait(&cx()).await.is_ok_and(|managers| managers == ["host1", "host2"]));
+        gate.forget("host1");
+        gate.forget("host2");
+        assert!(gate.wait(&cx()).await.is_ok_and(|managers| managers == ["host2"]));
     }
 
     #[tokio::test]

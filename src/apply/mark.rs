@@ -44,6 +44,9 @@ mod tests {
             host_key: "ssh-ed25519 AAAA host1\n".to_owned(),
             created: "2026-01-01T00:00:00Z".to_owned(),
             settled: false,
+            manager: false,
+            protected: false,
+            cert_serial: 0,
         }
     }
 

@@ -1,38 +1,42 @@
-//! Runs a plan: lanes side by side, one gate, limits, cancellation.
+//! Runs a plan: stage after stage, lanes side by side or in turn, one gate, limits,
+//! cancellation.
 //!
 //! There is no rollback. A failed lane stops, the others go on, and the same
 //! command run again finds a shorter plan.
 
+mod adopt;
 mod connect;
 mod create;
+mod drain;
 mod engine;
 mod gate;
+mod ground;
+mod leave;
 mod mark;
 mod step;
 mod swarm;
+mod told;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fleet_driver::event::{EventKind, Outcome, Reporter, StepId};
-use fleet_driver::{Cx, Driver, Error, ErrorKind, ImageFile, MachineId, Result};
-use tokio::sync::Semaphore;
+use fleet_driver::{Cx, Error, ErrorKind, ImageFile, Result, fault};
 use tokio::task::JoinSet;
 
 use crate::commands::Session;
-use crate::config::{Fleet, ImageRef, Spec};
-use crate::guest::keys::KeyPair;
-use crate::guest::ssh::Ssh;
-use crate::host::Host;
+use crate::config::ImageRef;
 use crate::images::Images;
-use crate::pki::Pki;
-use crate::plan::{self, Lane, Plan};
-use crate::state::Store;
+use crate::plan::{self, Lane, Plan, Stage};
+use crate::state::Journal;
 
+pub(crate) use adopt::record as record_of;
 pub(crate) use create::vm_spec;
 pub(crate) use engine::settings;
-use gate::Gate;
+use ground::{Ground, Machine};
+pub use ground::{Patience, Tools};
+use told::timed;
 
 /// How a lane ended.
 #[derive(Debug, Clone)]
@@ -45,102 +49,37 @@ pub struct LaneEnd {
     pub elapsed: Duration,
 }
 
-/// What a plan needs to run, beyond the plan.
-pub struct Tools {
-    /// The fleet's certificates; not needed to remove machines outside a swarm.
-    pub pki: Option<Pki>,
-    /// The key that fleet logs in with; not needed to remove machines.
-    pub key: Option<KeyPair>,
-    /// How many lanes may run at once.
-    pub parallel: usize,
-}
-
-/// What all lanes of a run share.
-struct Ground {
-    host: Host,
-    fleet: Fleet,
-    store: Mutex<Store>,
-    tools: Tools,
-    images: BTreeMap<ImageRef, ImageFile>,
-    gate: Gate,
-    /// Managers join and leave one at a time.
-    managers: tokio::sync::Mutex<()>,
-    lanes: Semaphore,
-    cx: Cx,
-}
-
-impl Ground {
-    fn store(&self) -> MutexGuard<'_, Store> {
-        self.store.lock().expect("no holder of the records panics")
-    }
-
-    fn spec(&self, machine: &str) -> Option<&Spec> {
-        self.fleet.machines.iter().find(|spec| spec.name == machine)
-    }
-
-    fn pki(&self) -> Result<&Pki> {
-        self.tools.pki.as_ref().ok_or_else(|| Error::bug("the certificates were not loaded"))
-    }
-
-    fn key(&self) -> Result<&KeyPair> {
-        self.tools.key.as_ref().ok_or_else(|| Error::bug("the login key was not loaded"))
-    }
-}
-
-/// What one lane holds between its steps.
-struct Machine {
-    name: String,
-    id: MachineId,
-    driver: Arc<dyn Driver>,
-    cx: Cx,
-    ssh: Option<Ssh>,
-    facts: Option<crate::guest::facts::GuestFacts>,
-    /// Whether its engine was seen to run as the file says, in this run.
-    secured: bool,
-}
-
 /// Runs a plan to its end.
 ///
 /// The session must hold the lock. Returns how each lane ended, in the order of
 /// the plan.
 ///
 /// # Errors
-/// An image could not be had: then nothing has been made.
+/// An image could not be had, or the intent could not be written down: then nothing has
+/// been made.
 pub async fn apply(
     session: &Session,
     plan: Plan,
     tools: Tools,
+    journal: Journal,
     reporter: &Reporter,
 ) -> Result<Vec<LaneEnd>> {
     let began = Instant::now();
     let cx = session.cx_with(reporter.clone());
-    cx.report(EventKind::PlanReady {
-        lanes: plan.lanes.iter().map(|l| (l.machine.clone(), l.steps.len())).collect(),
-    });
+    cx.report(EventKind::PlanReady { lanes: steps_of_each(&plan) });
     let images = images(session, &plan, &cx).await?;
-    let lanes = Semaphore::new(tools.parallel.max(1));
-    let ground = Arc::new(Ground {
-        gate: Gate::new(&plan.gate),
-        host: session.host.clone(),
-        fleet: session.fleet.clone(),
-        store: Mutex::new(session.store.clone()),
-        tools,
-        images,
-        managers: tokio::sync::Mutex::new(()),
-        lanes,
-        cx,
-    });
-    let mut tasks = JoinSet::new();
-    for (index, lane) in plan.lanes.iter().cloned().enumerate() {
-        let ground = ground.clone();
-        tasks.spawn(async move { (index, Box::pin(run_lane(&ground, lane)).await) });
-    }
+    let ground = Arc::new(Ground::new(session, &plan, tools, images, cx, journal));
     let mut ends: Vec<Option<LaneEnd>> = vec![None; plan.lanes.len()];
-    while let Some(joined) = tasks.join_next().await {
-        let (index, end) = joined.map_err(|e| Error::bug("a lane panicked").because(e))?;
-        ends[index] = Some(end);
+    for stage in Stage::ALL {
+        let lanes = plan.lanes.iter().cloned().enumerate().filter(|(_, l)| l.stage == stage);
+        if stage.in_turn() {
+            in_turn(&ground, stage, lanes, &mut ends).await;
+        } else {
+            side_by_side(&ground, lanes, &mut ends).await?;
+        }
     }
-    let ends: Vec<LaneEnd> = ends.into_iter().flatten().collect();
+    ground.end()?;
+    let ends = of_each_machine(ends.into_iter().flatten().collect());
     let count = |wanted: fn(&Outcome) -> bool| ends.iter().filter(|e| wanted(&e.outcome)).count();
     ground.cx.report(EventKind::RunFinished {
         done: count(|o| matches!(o, Outcome::Done | Outcome::Unchanged)),
@@ -149,6 +88,85 @@ pub async fn apply(
         elapsed: began.elapsed(),
     });
     Ok(ends)
+}
+
+/// How many steps each machine has, in all of its lanes.
+fn steps_of_each(plan: &Plan) -> Vec<(String, usize)> {
+    let mut machines: Vec<(String, usize)> = Vec::new();
+    for lane in &plan.lanes {
+        match machines.iter_mut().find(|(name, _)| *name == lane.machine) {
+            Some((_, steps)) => *steps += lane.steps.len(),
+            None => machines.push((lane.machine.clone(), lane.steps.len())),
+        }
+    }
+    machines
+}
+
+/// One end a machine: where one of its lanes did not end well, that.
+fn of_each_machine(ends: Vec<LaneEnd>) -> Vec<LaneEnd> {
+    let rank = |outcome: &Outcome| match outcome {
+        Outcome::Unchanged => 0,
+        Outcome::Done => 1,
+        Outcome::Skipped { .. } => 2,
+        Outcome::Failed { .. } => 3,
+    };
+    let mut machines: Vec<LaneEnd> = Vec::new();
+    for end in ends {
+        match machines.iter_mut().find(|known| known.machine == end.machine) {
+            Some(known) => {
+                known.elapsed += end.elapsed;
+                if rank(&end.outcome) > rank(&known.outcome) {
+                    known.outcome = end.outcome;
+                }
+            }
+            None => machines.push(end),
+        }
+    }
+    machines
+}
+
+async fn side_by_side(
+    ground: &Arc<Ground>,
+    lanes: impl Iterator<Item = (usize, Lane)>,
+    ends: &mut [Option<LaneEnd>],
+) -> Result<()> {
+    let mut tasks = JoinSet::new();
+    for (index, lane) in lanes {
+        let ground = ground.clone();
+        tasks.spawn(async move { (index, Box::pin(run_lane(&ground, lane)).await) });
+    }
+    while let Some(joined) = tasks.join_next().await {
+        let (index, end) = joined.map_err(|e| Error::bug("a lane panicked").because(e))?;
+        ends[index] = Some(end);
+    }
+    Ok(())
+}
+
+/// Runs one lane after the other. Where machines are interrupted and one does not come
+/// back, the next ones are left as they are: what broke the first may break them all.
+async fn in_turn(
+    ground: &Arc<Ground>,
+    stage: Stage,
+    lanes: impl Iterator<Item = (usize, Lane)>,
+    ends: &mut [Option<LaneEnd>],
+) {
+    let mut failed: Option<String> = None;
+    for (index, lane) in lanes {
+        let end = match &failed {
+            Some(name) if stage == Stage::Roll => LaneEnd {
+                machine: lane.machine,
+                outcome: Outcome::Skipped {
+                    because: format!("`{name}` did not come back, and they go one after the other"),
+                },
+                elapsed: Duration::ZERO,
+            },
+            _ => Box::pin(run_lane(ground, lane)).await,
+        };
+        if !matches!(end.outcome, Outcome::Done | Outcome::Unchanged) {
+            failed.get_or_insert(end.machine.clone());
+        }
+        ends[index] = Some(end);
+    }
 }
 
 /// Gets every image that the plan creates machines from, before the first one is made.
@@ -187,6 +205,9 @@ async fn run_lane(ground: &Ground, lane: Lane) -> LaneEnd {
     if matches!(outcome, Outcome::Failed { .. } | Outcome::Skipped { .. }) {
         ground.gate.failed(&lane.machine);
     }
+    if matches!(outcome, Outcome::Failed { .. }) {
+        ground.failed(&lane.machine);
+    }
     LaneEnd { machine: lane.machine, outcome, elapsed: began.elapsed() }
 }
 
@@ -211,91 +232,33 @@ async fn steps(ground: &Ground, lane: &Lane) -> Result<Outcome, Stopped> {
         .acquire()
         .await
         .map_err(|e| Error::bug("the limit of lanes was closed").because(e))?;
-    let mut machine = Machine {
-        name: lane.machine.clone(),
-        id: ground.store().machine_id(&ground.fleet.name, &lane.machine),
-        driver: ground.host.registry().driver(&lane.driver, &ground.host)?,
-        cx: ground.cx.about(&lane.machine),
-        ssh: None,
-        facts: None,
-        secured: false,
-    };
+    ground.may_begin(&lane.machine)?;
+    let mut machine = ground.machine(lane)?;
     let mut changed = Outcome::Unchanged;
     for planned in &lane.steps {
         machine.cx.go_on()?;
+        ground.go_on(&lane.machine)?;
+        machine.driver = ground.driver_of(lane)?;
+        if planned.step == lane.steps[0].step && lane.stage == Stage::Roll {
+            leave::may_be_away(ground, &machine).await?;
+        }
+        let (id, name) = (planned.step.id(), &lane.machine);
+        ground.intent(name, id)?;
+        fault::point(&format!("before-{}", word(id)), name)?;
         let cx = machine.cx.clone();
-        let outcome = timed(&cx, planned.step.id(), async {
+        let outcome = timed(&cx, id, async {
             step::run(ground, &mut machine, &planned.step).await.map(|outcome| (outcome, ()))
         });
-        Box::pin(outcome).await?;
+        let ended = Box::pin(outcome).await;
+        fault::point(&format!("after-{}", word(id)), name)?;
+        ground.result(name, id)?;
+        ended?;
         changed = Outcome::Done;
     }
     Ok(changed)
 }
 
-/// Runs a step and reports its beginning and its end, whatever happens, including
-/// when it is dropped.
-async fn timed<T, E, F>(cx: &Cx, step: StepId, work: F) -> Result<T, E>
-where
-    E: From<Error> + Brief,
-    F: Future<Output = Result<(Outcome, T), E>>,
-{
-    let mut ending = Ending { cx, step, began: Instant::now(), told: false };
-    cx.report(EventKind::StepStarted { step });
-    match work.await {
-        Ok((outcome, value)) => {
-            ending.tell(outcome);
-            Ok(value)
-        }
-        Err(error) => {
-            ending.tell(error.outcome());
-            Err(error)
-        }
-    }
-}
-
-/// A failure that can be told as the outcome of a step.
-trait Brief {
-    fn outcome(&self) -> Outcome;
-}
-
-impl Brief for Error {
-    fn outcome(&self) -> Outcome {
-        if self.kind() == ErrorKind::Interrupted {
-            return Outcome::Skipped { because: "you interrupted".to_owned() };
-        }
-        Outcome::failed(self)
-    }
-}
-
-impl Brief for Stopped {
-    fn outcome(&self) -> Outcome {
-        match self {
-            Self::Failed(error) => error.outcome(),
-            Self::Skipped(because) => Outcome::Skipped { because: because.clone() },
-        }
-    }
-}
-
-struct Ending<'a> {
-    cx: &'a Cx,
-    step: StepId,
-    began: Instant,
-    told: bool,
-}
-
-impl Ending<'_> {
-    fn tell(&mut self, outcome: Outcome) {
-        self.told = true;
-        let elapsed = self.began.elapsed();
-        self.cx.report(EventKind::StepFinished { step: self.step, outcome, elapsed });
-    }
-}
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        if !self.told {
-            self.tell(Outcome::Skipped { because: "you interrupted".to_owned() });
-        }
-    }
+/// A step's name, as events show it.
+fn word(step: StepId) -> String {
+    serde_json::to_value(step).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }

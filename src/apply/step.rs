@@ -5,7 +5,7 @@ use std::time::Duration;
 use fleet_driver::event::Outcome;
 use fleet_driver::{ErrorKind, Level, Power, Stop};
 
-use super::{Ground, Machine, Stopped, connect, create, engine, swarm};
+use super::{Ground, Machine, Stopped, adopt, connect, create, drain, engine, leave, swarm};
 use crate::plan::Step;
 
 /// How long a hypervisor may take for one verb.
@@ -21,32 +21,37 @@ pub(super) async fn run(
     step: &Step,
 ) -> Result<Outcome, Stopped> {
     match step {
+        Step::Adopt => adopt::adopt(ground, machine).await,
         Step::Create => create::create(ground, machine, VERB).await,
-        Step::Start => start(machine).await,
+        Step::Resize => create::resize(ground, machine, VERB).await,
+        Step::Start => start(ground, machine).await,
         Step::Connect => connect::connect(ground, machine).await,
         Step::InstallEngine => engine::install(ground, machine).await,
         Step::ConfigureEngine => engine::configure(ground, machine).await,
         Step::WaitEngine => engine::wait(ground, machine).await,
         Step::InitSwarm => swarm::init(ground, machine).await,
+        Step::RecoverSwarm => swarm::recover(ground, machine).await,
         Step::JoinSwarm(role) => swarm::join(ground, machine, *role).await,
         Step::UpdateNode => swarm::update(ground, machine).await,
+        Step::Activate => swarm::activate(ground, machine).await,
         Step::WaitReady => swarm::ready(ground, machine).await,
         Step::Unseed => connect::unseed(ground, machine).await,
-        Step::Drain => swarm::drain(ground, machine).await,
-        Step::LeaveSwarm => swarm::leave(ground, machine).await,
-        Step::RemoveNode => swarm::remove(ground, machine).await,
+        Step::Drain => drain::drain(ground, machine).await,
+        Step::LeaveSwarm => leave::leave(ground, machine).await,
+        Step::EndSwarm => leave::end(ground, machine).await,
+        Step::RemoveNode => leave::remove(ground, machine).await,
         Step::Stop => stop(machine).await,
         Step::Destroy => create::destroy(ground, machine, VERB).await,
     }
 }
 
-async fn start(machine: &mut Machine) -> Result<Outcome, Stopped> {
-    let cx = machine.cx.within(VERB);
-    let seen = machine.driver.inspect(&machine.id, &cx).await?;
+async fn start(ground: &Ground, machine: &mut Machine) -> Result<Outcome, Stopped> {
+    let (driver, id) = (&machine.driver, &machine.id);
+    let seen = driver.inspect(id, &machine.cx.within(VERB)).await?;
     if seen.is_some_and(|s| s.power == Power::Running) {
         return Ok(Outcome::Unchanged);
     }
-    machine.driver.start(&machine.id, &cx).await?;
+    machine.verb(ground, VERB, "start", |cx| async move { driver.start(id, &cx).await }).await?;
     Ok(Outcome::Done)
 }
 
@@ -56,6 +61,8 @@ async fn stop(machine: &mut Machine) -> Result<Outcome, Stopped> {
     if seen.is_none_or(|s| s.power == Power::Stopped) {
         return Ok(Outcome::Unchanged);
     }
+    // What was known of the guest ends with this boot.
+    (machine.ssh, machine.facts, machine.secured) = (None, None, false);
     let soft = machine.driver.stop(&machine.id, Stop::Soft, &cx.within(SHUTDOWN)).await;
     match soft {
         Ok(()) => {}

@@ -1,21 +1,23 @@
 //! The steps that concern the swarm, all through the Engine API. Join tokens live
 //! in memory between two calls and nowhere else.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use fleet_driver::event::Outcome;
-use fleet_driver::{Error, ErrorKind, Level, Power, Result, wait};
+use fleet_driver::{Cx, Error, ErrorKind, Level, Result, wait};
 
 use super::engine::{client, engine_log};
+use super::leave::{demote, forget, manager};
 use super::{Ground, Machine, Stopped};
-use crate::config::{Availability, Role};
+use crate::config::Role;
 use crate::engine::{Engine, Force, NodeFacts, SwarmFacts, SwarmState};
 use crate::plan::node_differs;
 
 /// How long a node may take to become part of the swarm, or ready.
 const JOIN: Duration = Duration::from_secs(180);
-/// How long tasks may take to run elsewhere.
-const DRAIN: Duration = Duration::from_secs(120);
+/// How long a manager that was just promoted may take until it has a vote.
+const VOTE: Duration = Duration::from_secs(15);
 
 /// What this machine's engine says of its part in a swarm.
 async fn part(engine: &Engine, machine: &Machine) -> Result<SwarmFacts> {
@@ -31,22 +33,13 @@ async fn part(engine: &Engine, machine: &Machine) -> Result<SwarmFacts> {
     .await
 }
 
-/// The engine of the manager that lets machines in.
-async fn manager(ground: &Ground, machine: &Machine) -> Result<(String, Engine), Stopped> {
-    let name = ground.gate.wait(&machine.cx).await?;
-    let engine = client(ground, &name, &machine.cx).await?;
-    Ok((name, engine))
-}
-
 /// Initialises the swarm, unless this machine manages one already, and opens the gate.
 pub(super) async fn init(ground: &Ground, machine: &mut Machine) -> Result<Outcome, Stopped> {
     let engine = client(ground, &machine.name, &machine.cx).await?;
     let outcome = match part(&engine, machine).await?.state {
         SwarmState::Active | SwarmState::Locked => Outcome::Unchanged,
         SwarmState::Inactive | SwarmState::Pending | SwarmState::Error(_) => {
-            let spec = ground
-                .spec(&machine.name)
-                .ok_or_else(|| Error::bug("the seed of the swarm is not in the file"))?;
+            let spec = ground.named(&machine.name)?;
             let swarm = ground
                 .fleet
                 .swarm
@@ -56,8 +49,36 @@ pub(super) async fn init(ground: &Ground, machine: &mut Machine) -> Result<Outco
             Outcome::Done
         }
     };
+    decides(&engine, machine).await?;
+    ground.record(&machine.name, |record| record.manager = true)?;
+    ground.gate.open(&machine.name);
+    Ok(outcome)
+}
+
+/// Makes the swarm of this machine decide again, whose other managers are gone for good,
+/// and opens the gate.
+pub(super) async fn recover(ground: &Ground, machine: &mut Machine) -> Result<Outcome, Stopped> {
+    let engine = client(ground, &machine.name, &machine.cx).await?;
     let cx = machine.cx.within(JOIN);
-    wait::until(&cx, "the swarm's manager", "", || async {
+    let outcome = if engine.nodes(&machine.cx.within(Duration::from_secs(20))).await.is_ok() {
+        Outcome::Unchanged
+    } else {
+        let address = ground.named(&machine.name)?.address;
+        engine.swarm_recover(address, &cx).await?;
+        Outcome::Done
+    };
+    decides(&engine, machine).await?;
+    ground.record(&machine.name, |record| record.manager = true)?;
+    ground.gate.open(&machine.name);
+    Ok(outcome)
+}
+
+/// Waits until this manager's swarm takes orders.
+async fn decides(engine: &Engine, machine: &Machine) -> Result<()> {
+    let cx = machine.cx.within(JOIN);
+    let hint = "more than half of its managers must run: `fleet up` starts those of the file; if \
+                the others are gone for good, `fleet up --force` goes on without them";
+    wait::until(&cx, "the swarm's managers", hint, || async {
         let swarm = engine.facts(&cx).await?.swarm;
         match swarm.state {
             SwarmState::Locked => Err(Error::conflict("the swarm is locked")
@@ -75,9 +96,7 @@ pub(super) async fn init(ground: &Ground, machine: &mut Machine) -> Result<Outco
             SwarmState::Inactive | SwarmState::Pending => Err(Error::busy("not yet")),
         }
     })
-    .await?;
-    ground.gate.open(&machine.name);
-    Ok(outcome)
+    .await
 }
 
 /// Joins the swarm, unless this machine is in it already.
@@ -87,22 +106,32 @@ pub(super) async fn join(
     role: Role,
 ) -> Result<Outcome, Stopped> {
     let engine = client(ground, &machine.name, &machine.cx).await?;
-    if part(&engine, machine).await?.state == SwarmState::Active {
-        return Ok(Outcome::Unchanged);
-    }
+    let own = part(&engine, machine).await?;
     let (name, manager) = manager(ground, machine).await?;
-    let address = |name: &str| {
-        ground
-            .spec(name)
-            .map(|spec| spec.address)
-            .ok_or_else(|| Error::bug(format!("`{name}` is not in the file")))
-    };
+    match own.state {
+        SwarmState::Active if name == machine.name => return Ok(Outcome::Unchanged),
+        SwarmState::Active => {
+            if is_member(&manager, &own, machine).await? {
+                return Ok(Outcome::Unchanged);
+            }
+            leave_former(ground, &engine, &own, machine).await?;
+        }
+        // A worker's part in a swarm is nothing that could be lost.
+        SwarmState::Error(_) if !own.manager => {
+            leave_former(ground, &engine, &own, machine).await?;
+        }
+        SwarmState::Error(_) | SwarmState::Inactive | SwarmState::Locked | SwarmState::Pending => {}
+    }
+    let host = ground.named(&name).map(|spec| spec.address);
+    let host = host
+        .or_else(|error| ground.store().record(&name).map(|record| record.address).ok_or(error))?;
+    let address = ground.named(&machine.name)?.address;
     // Every join of a manager changes the quorum: one at a time.
     let _one = match role {
         Role::Manager => Some(ground.managers.lock().await),
         Role::Worker => None,
     };
-    forget_former(&manager, machine).await?;
+    forget_former(ground, &manager, machine, role).await?;
     let cx = machine.cx.within(JOIN);
     wait::until(&cx, "the swarm to let it in", "", || async {
         match engine.facts(&cx).await?.swarm.state {
@@ -117,31 +146,93 @@ pub(super) async fn join(
             Role::Manager => &tokens.manager,
             Role::Worker => &tokens.worker,
         };
-        engine.join(address(&machine.name)?, &[address(&name)?], token, &cx).await
+        engine.join(address, &[host], token, &cx).await
     })
     .await?;
+    ground.record(&machine.name, |record| record.manager = role == Role::Manager)?;
+    if role == Role::Manager {
+        ground.gate.open(&machine.name);
+    }
     Ok(Outcome::Done)
 }
 
-/// Removes nodes that an earlier machine of the same name left in the swarm.
-async fn forget_former(manager: &Engine, machine: &Machine) -> Result<()> {
-    let nodes = manager.nodes(&machine.cx).await?;
-    for node in nodes.iter().filter(|n| n.hostname == machine.name && !n.ready) {
-        if node.role == Role::Manager {
-            manager
-                .update_node(&node.id, Role::Worker, node.availability, &node.labels, &machine.cx)
-                .await?;
+/// Whether the machine is a node of the swarm that this manager speaks for. A manager
+/// without a vote is one that the swarm was recovered without, unless it was promoted a
+/// moment ago.
+async fn is_member(manager: &Engine, own: &SwarmFacts, machine: &Machine) -> Result<bool> {
+    let cx = machine.cx.within(VOTE);
+    let known = wait::until(&cx, "its vote", "", || async {
+        let nodes = manager.nodes(&cx).await?;
+        match nodes.iter().find(|node| Some(&node.id) == own.node_id.as_ref()) {
+            None => Ok(false),
+            Some(node) if node.role == Role::Worker || node.votes => Ok(true),
+            Some(_) => Err(Error::busy("it has no vote yet")),
         }
-        manager.remove_node(&node.id, Force::Yes, &machine.cx).await?;
+    })
+    .await;
+    match known {
+        Err(error) if error.kind() == ErrorKind::Driver => Ok(false),
+        known => known,
+    }
+}
+
+/// Leaves a swarm that is not the fleet's any more; a stranger's is left alone.
+async fn leave_former(
+    ground: &Ground,
+    engine: &Engine,
+    own: &SwarmFacts,
+    machine: &Machine,
+) -> Result<()> {
+    let network = &ground.fleet.network;
+    let mask = u32::MAX.checked_shl(32 - u32::from(network.prefix)).unwrap_or(0);
+    let ours = |at: &String| {
+        let address = at.rsplit_once(':').and_then(|(ip, _)| ip.parse::<Ipv4Addr>().ok());
+        address.is_some_and(|ip| u32::from(ip) & mask == u32::from(network.subnet) & mask)
+    };
+    if let Some(stranger) = own.managers.iter().find(|at| !ours(at)) {
+        return Err(Error::conflict(format!(
+            "`{}` is in a swarm that is not this fleet's",
+            machine.name
+        ))
+        .with("manager", stranger)
+        .hint("let it leave: `docker swarm leave` with its `fleet env`, then `fleet up`"));
+    }
+    machine.cx.reporter().note(
+        Level::Warning,
+        "It was in a swarm of this fleet that is gone, and leaves it for the new one.",
+    );
+    let cx = machine.cx.within(JOIN);
+    wait::until(&cx, "it to leave its former swarm", "", || engine.leave(Force::Yes, &cx)).await
+}
+
+/// Removes nodes that an earlier machine of the same name left in the swarm.
+async fn forget_former(
+    ground: &Ground,
+    manager: &Engine,
+    machine: &Machine,
+    role: Role,
+) -> Result<()> {
+    let nodes = manager.nodes(&machine.cx.within(JOIN)).await?;
+    let former: Vec<_> = nodes.iter().filter(|node| node.hostname == machine.name).collect();
+    if former.is_empty() {
+        return Ok(());
+    }
+    // Whoever joins as a manager holds the lock already.
+    let _one = match role {
+        Role::Manager => None,
+        Role::Worker => Some(ground.managers.lock().await),
+    };
+    for node in former {
+        forget(manager, node, &machine.cx).await?;
     }
     Ok(())
 }
 
 /// The node of this machine as a manager sees it; `Busy` until it does.
-async fn node(manager: &Engine, own: &Engine, machine: &Machine) -> Result<NodeFacts> {
-    let id = own.facts(&machine.cx).await?.swarm.node_id;
+async fn node(manager: &Engine, own: &Engine, cx: &Cx) -> Result<NodeFacts> {
+    let id = own.facts(cx).await?.swarm.node_id;
     manager
-        .nodes(&machine.cx)
+        .nodes(cx)
         .await?
         .into_iter()
         .find(|node| Some(&node.id) == id.as_ref())
@@ -150,24 +241,60 @@ async fn node(manager: &Engine, own: &Engine, machine: &Machine) -> Result<NodeF
 
 /// Sets role, labels and availability of the node where they differ.
 pub(super) async fn update(ground: &Ground, machine: &mut Machine) -> Result<Outcome, Stopped> {
-    let spec = ground
-        .spec(&machine.name)
-        .ok_or_else(|| Error::bug(format!("`{}` is not in the file", machine.name)))?;
+    let spec = ground.named(&machine.name)?;
     let own = client(ground, &machine.name, &machine.cx).await?;
     let (_, manager) = manager(ground, machine).await?;
     let cx = machine.cx.within(JOIN);
     let hint = "is it in the swarm of this fleet? Ask `docker node ls`";
-    let changed = wait::until(&cx, "its node in the swarm", hint, || async {
-        let node = node(&manager, &own, machine).await?;
-        if node_differs(spec, &node).is_none() {
-            return Ok(false);
+    let found =
+        wait::until(&cx, "its node in the swarm", hint, || node(&manager, &own, &cx)).await?;
+    if node_differs(spec, &found).is_none() {
+        return Ok(Outcome::Unchanged);
+    }
+    let role = spec.role.unwrap_or(Role::Worker);
+    let _one = match role == found.role {
+        true => None,
+        false => Some(ground.managers.lock().await),
+    };
+    if role == Role::Worker && found.role == Role::Manager {
+        ground.gate.forget(&machine.name);
+        demote(&manager, &found, &machine.cx).await?;
+    }
+    manager.update_node(&found.id, role, spec.availability, &spec.labels, &cx).await?;
+    if role == Role::Manager && found.role == Role::Worker {
+        // The next change of managers counts on this one.
+        voted(&manager, &own, machine).await?;
+        ground.gate.open(&machine.name);
+    }
+    ground.record(&machine.name, |record| record.manager = role == Role::Manager)?;
+    Ok(Outcome::Done)
+}
+
+/// Sets labels and availability of the node as the file says; its role stays.
+pub(super) async fn activate(ground: &Ground, machine: &mut Machine) -> Result<Outcome, Stopped> {
+    let spec = ground.named(&machine.name)?;
+    let own = client(ground, &machine.name, &machine.cx).await?;
+    let (_, manager) = manager(ground, machine).await?;
+    let cx = machine.cx.within(JOIN);
+    let hint = "is it in the swarm of this fleet? Ask `docker node ls`";
+    let found =
+        wait::until(&cx, "its node in the swarm", hint, || node(&manager, &own, &cx)).await?;
+    manager.update_node(&found.id, found.role, spec.availability, &spec.labels, &cx).await?;
+    Ok(Outcome::Done)
+}
+
+/// Waits until a manager takes part in decisions.
+async fn voted(manager: &Engine, own: &Engine, machine: &Machine) -> Result<()> {
+    let cx = machine.cx.within(JOIN);
+    let hint = engine_log(&machine.name);
+    wait::until(&cx, "it to become a manager", &hint, || async {
+        let node = node(manager, own, &cx).await?;
+        match node.votes && node.reachable {
+            true => Ok(()),
+            false => Err(Error::busy("it has no vote yet")),
         }
-        let role = spec.role.unwrap_or(Role::Worker);
-        manager.update_node(&node.id, role, spec.availability, &spec.labels, &cx).await?;
-        Ok(true)
     })
-    .await?;
-    Ok(if changed { Outcome::Done } else { Outcome::Unchanged })
+    .await
 }
 
 /// Waits until the swarm says that the node is ready.
@@ -177,7 +304,7 @@ pub(super) async fn ready(ground: &Ground, machine: &mut Machine) -> Result<Outc
     let cx = machine.cx.within(JOIN);
     let hint = engine_log(&machine.name);
     wait::until(&cx, "its node to be ready", &hint, || async {
-        let node = node(&manager, &own, machine).await?;
+        let node = node(&manager, &own, &cx).await?;
         let reachable = node.role == Role::Worker || node.reachable;
         if node.ready && reachable {
             Ok(())
@@ -187,85 +314,4 @@ pub(super) async fn ready(ground: &Ground, machine: &mut Machine) -> Result<Outc
     })
     .await?;
     Ok(Outcome::Unchanged)
-}
-
-/// Moves the node's tasks elsewhere and waits until none runs here.
-pub(super) async fn drain(ground: &Ground, machine: &mut Machine) -> Result<Outcome, Stopped> {
-    let (_, manager) = manager(ground, machine).await?;
-    let cx = machine.cx.within(DRAIN);
-    let nodes = manager.nodes(&cx).await?;
-    let mine: Vec<_> = nodes.iter().filter(|n| n.hostname == machine.name && n.ready).collect();
-    for node in &mine {
-        let labels = &node.labels;
-        manager.update_node(&node.id, node.role, Availability::Drain, labels, &cx).await?;
-        let hint = "stop what cannot move, or give the others room";
-        wait::until(&cx, "its tasks to run elsewhere", hint, || async {
-            match manager.tasks_on(&node.id, &cx).await? {
-                0 => Ok(()),
-                n => Err(Error::busy(format!("{n} tasks still run here"))),
-            }
-        })
-        .await?;
-    }
-    Ok(if mine.is_empty() { Outcome::Unchanged } else { Outcome::Done })
-}
-
-/// Leaves the swarm, as a worker: a manager is demoted first.
-pub(super) async fn leave(ground: &Ground, machine: &mut Machine) -> Result<Outcome, Stopped> {
-    let (_, manager) = manager(ground, machine).await?;
-    let _one = ground.managers.lock().await;
-    let cx = machine.cx.within(JOIN);
-    for node in manager.nodes(&cx).await? {
-        if node.hostname == machine.name && node.role == Role::Manager {
-            let labels = &node.labels;
-            manager.update_node(&node.id, Role::Worker, node.availability, labels, &cx).await?;
-        }
-    }
-    let cx = machine.cx.within(DRAIN);
-    let seen = machine.driver.inspect(&machine.id, &cx).await?;
-    if seen.is_none_or(|s| s.power != Power::Running) {
-        return Ok(Outcome::Unchanged);
-    }
-    let own = client(ground, &machine.name, &machine.cx).await?;
-    let left = wait::until(&cx, "it to leave the swarm", "", || async {
-        match own.facts(&cx).await?.swarm {
-            swarm if swarm.state == SwarmState::Inactive => Ok(()),
-            swarm if swarm.manager => Err(Error::busy("it is still a manager")),
-            _ => own.leave(Force::No, &cx).await,
-        }
-    })
-    .await;
-    match left {
-        Ok(()) => Ok(Outcome::Done),
-        Err(error) if error.kind() == ErrorKind::Interrupted => Err(error.into()),
-        Err(error) => {
-            // Its node is removed next and the machine destroyed: a guest that does
-            // not answer must not keep itself alive.
-            machine.cx.reporter().note(
-                Level::Warning,
-                format!("It did not leave the swarm by itself ({error}); its node is removed."),
-            );
-            Ok(Outcome::Unchanged)
-        }
-    }
-}
-
-/// Removes the machine's node from the swarm.
-pub(super) async fn remove(ground: &Ground, machine: &mut Machine) -> Result<Outcome, Stopped> {
-    let (_, manager) = manager(ground, machine).await?;
-    let cx = machine.cx.within(JOIN);
-    let mut outcome = Outcome::Unchanged;
-    for node in manager.nodes(&cx).await? {
-        if node.hostname != machine.name {
-            continue;
-        }
-        if node.role == Role::Manager {
-            let _one = ground.managers.lock().await;
-            let labels = &node.labels;
-            manager.update_node(&node.id, Role::Worker, node.availability, labels, &cx).await?;
-        }
-        manager.remove_node(&node.id, Force::Yes, &cx).await?;
-        outcome = Outcome::Done;
-    }
-    Ok(outcome)
 }

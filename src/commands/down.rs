@@ -5,15 +5,17 @@ use std::collections::BTreeSet;
 use super::{Exit, Global, Session, flow};
 use crate::apply::Tools;
 use crate::host::Host;
-use crate::pki::Pki;
-use crate::plan::Intent;
+use crate::plan::{Force, Intent};
 
 /// Remove machines and everything that belongs to them
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Args {
     /// Machines to remove; all of them, and the fleet's keys, if none is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// Remove what is protected, the last manager of a swarm, and tasks with no other place
+    #[arg(long)]
+    force: bool,
 }
 
 /// Runs `fleet down`.
@@ -22,33 +24,35 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     if !session.dir().exists() && args.names.is_empty() {
         // Machines may still be there: they carry the fleet's mark where they live.
         if flow::none_exists(&session).await? {
+            session.store.clear(&session.fleet.name)?;
             return Ok(nothing(&session));
         }
     }
     let lock = session.lock("fleet down").await?;
-    let pki = Pki::load(&session.dir().join("certs")).ok();
+    let force = Force::when(args.force);
     let intent = if args.names.is_empty() {
-        Intent::DownAll
+        Intent::DownAll(force)
     } else {
-        Intent::Down(args.names.iter().cloned().collect::<BTreeSet<_>>())
+        Intent::Down(args.names.iter().cloned().collect::<BTreeSet<_>>(), force)
     };
+    let pki = session.pki().ok();
     let (plan, observed) = flow::plan(&session, pki.as_ref(), &[], &intent).await?;
     for name in &args.names {
-        let known = session.store.record(name).is_some() || observed.strays.contains_key(name);
-        if !known {
+        if !observed.strays.contains_key(name) {
             session.spec(name)?;
         }
     }
+    flow::notes(&session, &plan);
     let code = if plan.lanes.is_empty() {
         nothing(&session)
     } else {
-        let tools = Tools { pki, key: None, parallel: 16 };
-        flow::run(&session, plan, tools, &[], "fleet down").await?
+        let tools = Tools { force, ..Tools::of(pki, None) };
+        flow::run(&mut session, plan, tools, &[], "fleet down").await?
     };
     session.refresh()?;
-    if code == 0 && session.store.records().is_empty() {
+    if code == 0 && session.store.records().is_empty() && flow::none_exists(&session).await? {
         // The last machine is gone: so are the keys that led to it, and the logs.
-        session.store.clear()?;
+        session.store.clear(&session.fleet.name)?;
     } else {
         flow::write_ssh_config(&session).await?;
     }

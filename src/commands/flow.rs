@@ -1,22 +1,24 @@
 //! What the commands that run a plan share: credentials, the look, the check of the
 //! host, and the run with its display and summary.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use fleet_driver::event::Outcome;
-use fleet_driver::{Error, Finding, ImageFile, Level, MachineId, Result, VmSpec};
+use fleet_driver::{Error, ErrorKind, Finding, ImageFile, Level, MachineId, Result, VmSpec};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
-use super::{Exit, Global, Session};
+use super::{Exit, Global, Session, life};
 use crate::apply::{self, Tools};
 use crate::config::{ImageRef, Install, Spec};
 use crate::guest::keys::{self, ClientEntry, KeyPair};
 use crate::host::Host;
 use crate::images::Images;
 use crate::observe::{self, Depth, Observed, Patience};
-use crate::pki::Pki;
-use crate::plan::{self, Gate, Intent, Lane, Plan, Planned, Step, Wanted};
-use crate::report;
+use crate::pki::{LEAF_DUE, Pki};
+use crate::plan::{self, Intent, Lane, Plan, Planned, Stage, Step, Wanted};
+use crate::{report, state};
 
 /// The fleet's own keys.
 pub(super) struct Credentials {
@@ -24,11 +26,44 @@ pub(super) struct Credentials {
     pub(super) key: KeyPair,
 }
 
-/// Makes the fleet's certificates and login key where they are missing; needs the lock.
+/// Makes the fleet's certificates and login key where they are missing, renews what is
+/// due, and keeps a copy outside the fleet's folder; needs the lock.
 pub(super) fn credentials(session: &Session) -> Result<Credentials> {
+    let (keep, id) = (session.store.keep(), session.fleet_id());
+    if keep.restore_keys(&id, session.dir())? {
+        say(session, "note: `.fleet` had lost its keys; they were kept elsewhere and are back.\n");
+    }
     let pki = Pki::open_or_create(&session.dir().join("certs"), &session.fleet.name)?;
     let key = KeyPair::load_or_create(&session.dir().join("ssh/id_ed25519"))?;
+    keep.save_keys(&id, session.dir())?;
+    if pki.renewed() {
+        let until = pki.client_expires().date();
+        say(session, &format!("note: The client certificate was renewed; it ends on {until}.\n"));
+    }
+    if pki.ca_due(OffsetDateTime::now_utc()) {
+        let until = pki.ca_expires().date();
+        say(
+            session,
+            &format!(
+                "warning: The fleet's authority ends on {until}; replace it with `fleet \
+                 regenerate-certs --ca`.\n"
+            ),
+        );
+    }
     Ok(Credentials { pki, key })
+}
+
+/// Whether the fleet has keys already, be it only outside its folder.
+pub(super) fn has_keys(session: &Session) -> bool {
+    let kept = session.store.keep().dir(&session.fleet_id());
+    session.dir().join("certs").exists() || kept.join("certs").exists()
+}
+
+/// Tells a person something that is no result.
+pub(super) fn say(session: &Session, text: &str) {
+    if !session.global.quiet && !session.global.json {
+        session.host.err(text);
+    }
 }
 
 /// Looks and plans.
@@ -41,26 +76,40 @@ pub(super) async fn plan(
     // The swarm is asked through whichever manager answers, also one not named.
     // What all goes away needs no word with its engines.
     let depth = match intent {
-        Intent::DownAll => Depth::Machines,
-        Intent::Up(_) | Intent::Down(_) => Depth::Engines,
+        Intent::DownAll(_) => Depth::Machines,
+        Intent::Up(_) | Intent::Down(..) => Depth::Engines,
     };
     let machines = &session.fleet.machines;
     let observed = observe::observe(session, machines, depth, Patience::default()).await?;
     let images = Images::open(&session.host);
-    let mut wanted = Wanted::default();
+    let mut wanted = Wanted {
+        // What ends together with the authority cannot be had any later.
+        certs_due: pki.map(|pki| (OffsetDateTime::now_utc() + LEAF_DUE).min(pki.ca_expires())),
+        ..Wanted::default()
+    };
     for spec in specs {
+        let file = images.find(&spec.image)?;
         if let Some(pki) = pki
             && spec.engine.install != Install::None
         {
-            let settings = apply::settings(spec, pki);
-            wanted.settings.insert(spec.name.clone(), settings.digest().to_owned());
+            wanted.settings.insert(spec.name.clone(), digest(session, pki, spec, &observed));
         }
-        if let Some(file) = images.find(&spec.image)? {
-            wanted.images.insert(spec.image.clone(), file.sha256);
+        let vm = apply::vm_spec(&session.fleet, spec, &not_there_yet(&spec.image));
+        wanted.options.insert(spec.name.clone(), vm.options_digest());
+        if let Some(file) = file {
+            wanted.images.insert(spec.image.clone(), file);
         }
     }
-    let plan = plan::plan(&session.fleet, session.store.records(), &observed, &wanted, intent);
+    let records = session.store.records();
+    let plan = plan::plan(&session.fleet, records, &observed, &wanted, intent)?;
     Ok((plan, observed))
+}
+
+/// The digest of the settings that a machine's engine should run with.
+pub(super) fn digest(session: &Session, pki: &Pki, spec: &Spec, observed: &Observed) -> String {
+    let seen = observed.seen(&spec.name).and_then(|seen| seen.sighting.as_ref());
+    let record = session.store.record(&spec.name);
+    apply::settings(spec, record, seen, pki).digest().to_owned()
 }
 
 /// Whether no machine of this fleet exists, whatever the records say.
@@ -152,19 +201,93 @@ pub(super) fn notes(session: &Session, plan: &Plan) {
     }
 }
 
+/// Says where a run that was cut off stood; the next one goes on from what is there.
+pub(super) fn tell_cut_off(session: &Session) {
+    let Some(cut) = state::cut_off(session.dir()) else { return };
+    let open: Vec<String> = cut
+        .open
+        .iter()
+        .map(|(machine, step)| format!("`{machine}` at \"{}\"", report::doing(*step)))
+        .collect();
+    let stood = if open.is_empty() { String::new() } else { format!(": {}", open.join(", ")) };
+    say(
+        session,
+        &format!(
+            "note: The run before, `{}` of {}, was cut off{stood}. Going on from what is there.\n",
+            cut.command, cut.at
+        ),
+    );
+}
+
+/// Asks before somebody's work is interrupted, if there is anybody to ask.
+///
+/// # Errors
+/// `Interrupted` if the answer is not yes.
+pub(super) async fn confirm(session: &Session, plan: &Plan, yes: Yes) -> Result<()> {
+    let host = &session.host;
+    if yes == Yes::Given || session.global.json || !host.stdin_is_terminal() {
+        return Ok(());
+    }
+    let going = |wanted: fn(&Step) -> bool| {
+        let has = |lane: &&Lane| lane.steps.iter().any(|planned| wanted(&planned.step));
+        plan.lanes.iter().filter(has).map(|l| l.machine.clone()).collect::<Vec<_>>().join(", ")
+    };
+    let destroyed = going(|step| *step == Step::Destroy);
+    let ends = going(|step| *step == Step::EndSwarm);
+    let stopped = going(|step| *step == Step::Stop);
+    let mut what = Vec::new();
+    for (machines, verb) in [
+        (destroyed, "destroys the disks of"),
+        (ends, "ends the swarm of"),
+        (stopped, "shuts down and starts again"),
+    ] {
+        if !machines.is_empty() {
+            what.push(format!("{verb} {machines}"));
+        }
+    }
+    if what.is_empty() {
+        return Ok(());
+    }
+    host.err(&format!("This {}. Go on? [y/N] ", what.join(", and ")));
+    if host.ask_line().await?.trim().to_lowercase().starts_with('y') {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Interrupted, "nothing was changed").hint("say `--yes` to go on"))
+}
+
+/// Whether the person has agreed beforehand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Yes {
+    /// By `--yes`.
+    Given,
+    /// Not yet.
+    Ask,
+}
+
+impl Yes {
+    /// From the flag.
+    pub(super) fn when(flag: bool) -> Self {
+        if flag { Self::Given } else { Self::Ask }
+    }
+}
+
 /// Runs a plan with its display and its summary, and gives the exit code.
 pub(super) async fn run(
-    session: &Session,
+    session: &mut Session,
     plan: Plan,
     tools: Tools,
     next: &[String],
     again: &str,
 ) -> Exit {
     let began = Instant::now();
+    life::remember(session)?;
+    let session = &*session;
     let host = &session.host;
+    let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+    let journal = state::Journal::begin(session.dir(), again, &now)?;
     let mode = report::Mode::choose(host, &session.global);
     let (reporter, reports) = report::open(host, mode, Some(&session.dir().join("log")))?;
-    let applied = apply::apply(session, plan, tools, &reporter).await;
+    let applied = apply::apply(session, plan, tools, journal, &reporter).await;
     drop(reporter);
     let log = reports.finish().await;
     let ends = match applied {
@@ -229,19 +352,21 @@ pub(super) async fn power(
     let mut session = Session::open(host, global)?;
     let specs = session.select(names)?;
     let _lock = session.lock(command).await?;
+    tell_cut_off(&session);
     let mut lanes = Vec::new();
     for spec in &specs {
         session.sighting(&spec.name).await?;
         let planned =
             steps(spec).into_iter().map(|step| Planned { step, why: String::new() }).collect();
         let driver = session.store.record(&spec.name).map_or(&spec.driver, |r| &r.driver).clone();
-        lanes.push(Lane { machine: spec.name.clone(), driver, steps: planned });
+        let stage = Stage::Build;
+        lanes.push(Lane { machine: spec.name.clone(), driver, stage, steps: planned });
     }
-    let plan = Plan { images: BTreeSet::new(), lanes, gate: Gate::Unused, notes: Vec::new() };
+    let plan = Plan { lanes, ..Plan::default() };
     check(&session, &plan).await?;
     let credentials = credentials(&session)?;
-    let tools = Tools { pki: Some(credentials.pki), key: Some(credentials.key), parallel: 16 };
-    let code = run(&session, plan, tools, &[], command).await?;
+    let tools = Tools::of(Some(credentials.pki), Some(credentials.key));
+    let code = run(&mut session, plan, tools, &[], command).await?;
     session.refresh()?;
     // A port that was taken meanwhile may have moved.
     write_ssh_config(&session).await?;

@@ -57,9 +57,10 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let headers = ["NAME", "ACTIVE", "DRIVER", "STATE", "URL", "SWARM", "ENGINE", "ERRORS"];
     let cells = rows.into_iter().map(cells).collect();
     host.out(&report::table(&headers, cells, host))?;
-    for (name, driver) in &observed.strays {
+    for (name, stray) in &observed.strays {
         host.err(&format!(
-            "note: `{name}` ({driver}) belongs to this fleet but is not in the file; remove it with `fleet down {name}`\n"
+            "note: `{name}` ({}) belongs to this fleet but is not in the file; remove it with `fleet down {name}`\n",
+            stray.driver
         ));
     }
     Ok(0)

@@ -11,23 +11,30 @@ use fleet_driver::{Cx, Driver, Error, ErrorKind, MachineId, Result, Sighting, wa
 pub use crate::cli::Global;
 use crate::config::{Colour, Fleet, Invalid, Spec};
 use crate::host::Host;
+use crate::pki::Pki;
 use crate::report;
-use crate::state::{Lock, Store};
+use crate::state::{Keep, Lock, Store};
 
 pub mod active;
+pub mod adopt;
 pub mod config;
 pub mod console;
 pub mod down;
 pub mod env;
 mod flow;
+pub mod gc;
 pub mod image;
 pub mod init;
 pub mod inspect;
 pub mod ip;
+mod life;
 pub mod logs;
 pub mod ls;
 pub mod plan;
+pub mod reap;
+pub mod regenerate_certs;
 pub mod restart;
+mod rotation;
 pub mod schema;
 pub mod ssh;
 pub mod start;
@@ -36,6 +43,7 @@ pub mod stop;
 pub mod up;
 pub mod url;
 pub mod validate;
+mod wishes;
 
 /// How long a lock that is taken is tried again.
 const LOCK: Duration = Duration::from_millis(300);
@@ -97,9 +105,30 @@ impl Session {
     pub fn open(host: &Host, global: &Global) -> Result<Self, Failure> {
         let file = file(host, global)?;
         let home = file.parent().unwrap_or(Path::new("/"));
-        let store = Store::open(home)?;
+        let store = Store::open(home, &Keep::new(&host.data_dir()))?;
         let fleet = Fleet::load(&file, &store.addresses())?;
         Ok(Self { host: host.clone(), global: global.clone(), fleet, store })
+    }
+
+    /// The folder of `machines.toml`.
+    pub fn home(&self) -> &Path {
+        self.store.home()
+    }
+
+    /// The fleet's id.
+    pub fn fleet_id(&self) -> String {
+        self.store.fleet_id(&self.fleet.name)
+    }
+
+    /// The fleet's certificates, to read: those in `.fleet`, or, if that was deleted, the
+    /// ones that were kept elsewhere.
+    ///
+    /// # Errors
+    /// As [`Pki::load`].
+    pub fn pki(&self) -> Result<Pki> {
+        let here = self.dir().join("certs");
+        let kept = || self.store.keep().dir(&self.fleet_id()).join("certs");
+        Pki::load(&if here.exists() { here } else { kept() })
     }
 
     /// Takes the lock that whoever changes anything must hold, and looks again at the
@@ -110,7 +139,7 @@ impl Session {
     pub async fn lock(&mut self, command: &str) -> Result<Lock, Failure> {
         let cx = self.cx().within(LOCK);
         let lock = loop {
-            match self.store.lock(command) {
+            match self.store.lock(&self.fleet.name, command) {
                 // A program that the holder has just started may hold the file for the
                 // blink of an eye after its parent has let go.
                 Err(e) if e.kind() == ErrorKind::Conflict && !cx.left().is_zero() => {
@@ -128,7 +157,7 @@ impl Session {
     /// # Errors
     /// As [`Session::open`].
     pub fn refresh(&mut self) -> Result<(), Failure> {
-        self.store = Store::open(self.fleet.file.parent().unwrap_or(Path::new("/")))?;
+        self.store = Store::open(self.home(), self.store.keep())?;
         self.fleet = Fleet::load(&self.fleet.file, &self.store.addresses())?;
         Ok(())
     }

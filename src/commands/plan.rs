@@ -1,18 +1,15 @@
 //! `fleet plan`: what `up` would do, and why.
 
-use std::collections::BTreeSet;
-
+use super::wishes::Wishes;
 use super::{Exit, Global, Session, flow};
 use crate::host::Host;
-use crate::pki::Pki;
-use crate::plan::{Intent, explain};
+use crate::plan::explain;
 
 /// Show what `up` would do
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Machines to plan for; all of the file if none is named
-    #[arg(value_name = "NAME")]
-    names: Vec<String>,
+    #[command(flatten)]
+    wishes: Wishes,
     /// Exit with 2 if there is anything to do
     #[arg(long)]
     exit_code: bool,
@@ -22,10 +19,9 @@ pub struct Args {
 pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let session = Session::open(host, global)?;
     session.warn();
-    let specs = session.select(&args.names)?;
-    let names: BTreeSet<String> = specs.iter().map(|s| s.name.clone()).collect();
-    let pki = Pki::load(&session.dir().join("certs")).ok();
-    let (plan, _) = flow::plan(&session, pki.as_ref(), &specs, &Intent::Up(names)).await?;
+    let (specs, intent) = args.wishes.resolve(&session)?;
+    let pki = session.pki().ok();
+    let (plan, _) = flow::plan(&session, pki.as_ref(), &specs, &intent).await?;
     if global.json {
         super::print_json(host, &explain::to_json(&plan))?;
     } else if plan.lanes.is_empty() {

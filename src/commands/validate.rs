@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Exit, Global};
 use crate::config::{Colour, Fleet, Problem, Role, render_all};
 use crate::host::Host;
-use crate::state::Store;
+use crate::state::{Keep, Store};
 
 /// Check `machines.toml`
 ///
@@ -27,7 +27,9 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
         super::file(host, &Global { file: args.path.or(global.file.clone()), ..global.clone() })?;
     let home = path.parent().unwrap_or(Path::new("/"));
     // The file can be right although the records beside it are damaged.
-    let recorded = Store::open(home).map(|store| store.addresses()).unwrap_or_default();
+    let recorded = Store::open(home, &Keep::new(&host.data_dir()))
+        .map(|store| store.addresses())
+        .unwrap_or_default();
     let fleet = Fleet::load(&path, &recorded)?;
     let shown = path.strip_prefix(host.cwd()).unwrap_or(&path).display().to_string();
     if global.json {

@@ -126,6 +126,7 @@ fn machine(
         role: raw.role.as_ref().map(|at| *at.get()),
         labels: labels(&base.labels, &raw.labels, problems),
         availability: raw.availability.as_ref().map_or(Availability::Active, |at| *at.get()),
+        protected: raw.protected.as_ref().is_some_and(|at| *at.get()),
         engine: engine::merge(&base.engine, &raw.engine, dir, problems),
         options,
         driver,

@@ -14,7 +14,9 @@ use toml::de::{DeTable, Deserializer};
 use super::check::{self, Intact};
 use super::diagnose::{Invalid, Problem, Problems, Source};
 use super::raw::File;
-use super::{FILE_NAME, Fleet, Role, Spec, expand, name, network, schema, shape, swarm, syntax};
+use super::{
+    FILE_NAME, Fleet, Role, Spec, expand, name, network, schema, shape, swarm, syntax, ttl,
+};
 
 /// Looks for `machines.toml` in `start` and the folders above it.
 pub fn find(start: &Path) -> Option<PathBuf> {
@@ -104,6 +106,9 @@ fn understand(
     let name = name::fleet(file.fleet.name.as_ref(), &folder, problems);
     let (network, subnet) = network::resolve(&file.network, problems);
     let swarm = file.swarm.as_ref().map(|at| swarm::resolve(at, &file.network, subnet, problems));
+    let ttl = file.fleet.ttl.as_ref();
+    let ttl = ttl.and_then(|at| ttl::read(at).map_err(|problem| problems.push(problem)).ok());
+    let protected = file.fleet.protected.as_ref().is_some_and(|at| *at.get());
     let groups = expand::expand(&file, &dir, subnet, recorded, problems);
     check::check(&file, &groups, intact, problems);
     if groups.is_empty() && intact == Intact::Whole {
@@ -113,9 +118,9 @@ fn understand(
     let machines = groups
         .into_iter()
         .flat_map(|group| group.specs)
-        .map(|spec| Spec { role: role(&spec), ..spec })
+        .map(|spec| Spec { role: role(&spec), protected: spec.protected || protected, ..spec })
         .collect();
-    Fleet { name, file: path, network, swarm, machines, warnings: Vec::new() }
+    Fleet { name, file: path, protected, ttl, network, swarm, machines, warnings: Vec::new() }
 }
 
 /// Turns what the schema allows into values; an error here is a rule that the schema

@@ -25,10 +25,12 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod ttl;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use diagnose::{Colour, Invalid, Problem, render_all};
 use fleet_driver::Forward;
@@ -47,6 +49,10 @@ pub struct Fleet {
     pub name: String,
     /// The absolute path of `machines.toml`.
     pub file: PathBuf,
+    /// Whether nothing of it may be destroyed without `--force`.
+    pub protected: bool,
+    /// How long it may live, from its first machine on; `None`: until it is removed.
+    pub ttl: Option<Duration>,
     /// The lab network.
     pub network: Network,
     /// Present: wire the machines into a swarm.
@@ -106,6 +112,9 @@ pub struct Spec {
     pub labels: BTreeMap<String, String>,
     /// Whether its node takes tasks.
     pub availability: Availability,
+    /// Whether it may not be destroyed without `--force`; the fleet's own protection
+    /// counts too.
+    pub protected: bool,
     /// Its engine.
     pub engine: EngineSpec,
     /// Options of its driver, defaults and the machine's own merged.

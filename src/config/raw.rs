@@ -13,7 +13,7 @@ use toml::Spanned;
 use super::diagnose::Span;
 use super::texts::{
     AddressText, CidrText, Count, Cpus, DriverName, Image, InstallText, Options, PortText,
-    SizeText, SubnetSize, TaskHistory, VersionText,
+    SizeText, SubnetSize, TaskHistory, TtlText, VersionText,
 };
 use super::{Availability, Role};
 
@@ -84,6 +84,11 @@ pub(crate) struct File {
 pub(crate) struct FleetTable {
     /// The name of the fleet; without it, the name of the folder.
     pub(crate) name: Option<At<String>>,
+    /// Refuse to destroy any of its machines without `--force`.
+    pub(crate) protected: Option<At<bool>>,
+    /// How long the fleet may live, such as `"8h"`; `fleet reap` then removes it.
+    #[schemars(with = "Option<TtlText>")]
+    pub(crate) ttl: Option<At<String>>,
 }
 
 /// What machines have that do not say otherwise.
@@ -228,6 +233,8 @@ pub(crate) struct Machine {
     pub(crate) labels: Texts,
     /// Whether its swarm node takes tasks.
     pub(crate) availability: Option<At<Availability>>,
+    /// Refuse to destroy it without `--force`.
+    pub(crate) protected: Option<At<bool>>,
     /// Its engine, where it differs from `[engine]`.
     #[serde(default)]
     pub(crate) engine: EngineTable,

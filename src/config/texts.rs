@@ -40,6 +40,11 @@ schemas! {
         "examples": ["1 GiB", "512 MiB"],
         "x-fleet": "size"
     }
+    /// A time with its unit.
+    TtlText: {
+        "type": "string",
+        "examples": ["8h", "90 min", "2 days"]
+    }
     /// A network with the length of its prefix.
     CidrText: {
         "type": "string",

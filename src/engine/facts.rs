@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bollard::models::{
     LocalNodeState, Node, NodeSpecAvailabilityEnum, NodeSpecRoleEnum, NodeState, Reachability,
-    SystemInfo,
+    SystemInfo, Task, TaskState,
 };
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -103,12 +103,43 @@ pub struct NodeFacts {
     pub state: String,
     /// Whether it leads the managers.
     pub leader: bool,
+    /// Whether it takes part in the managers' decisions: one that was promoted does so
+    /// only after a moment, and one that the swarm was recovered without never again.
+    pub votes: bool,
     /// Whether it is a manager that the others reach.
     pub reachable: bool,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// The version of its engine; empty if unknown.
     pub engine: String,
+}
+
+/// A task of a service, as a manager sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TaskFacts {
+    /// The id of its service.
+    pub service: String,
+    /// The id of the node that it is on; empty while it is on none.
+    pub node: String,
+    /// Whether the swarm wants it to run.
+    pub wanted: bool,
+    /// Whether it runs.
+    pub running: bool,
+    /// Why no node takes it, where the swarm says so.
+    pub refused: Option<String>,
+}
+
+pub(super) fn task(task: Task) -> TaskFacts {
+    let status = task.status.unwrap_or_default();
+    let pending = status.state == Some(TaskState::PENDING);
+    TaskFacts {
+        service: task.service_id.unwrap_or_default(),
+        node: task.node_id.unwrap_or_default(),
+        wanted: task.desired_state == Some(TaskState::RUNNING),
+        running: status.state == Some(TaskState::RUNNING),
+        // A task that waits for a node has an error only when none fits.
+        refused: status.err.filter(|why| pending && !why.is_empty()),
+    }
 }
 
 pub(super) fn engine(info: SystemInfo) -> EngineFacts {
@@ -147,6 +178,7 @@ pub(super) fn node(node: Node) -> NodeFacts {
     let spec = node.spec.unwrap_or_default();
     let description = node.description.unwrap_or_default();
     let status = node.status.unwrap_or_default();
+    let votes = node.manager_status.is_some();
     let manager = node.manager_status.unwrap_or_default();
     let state = match status.state {
         Some(NodeState::READY) => "ready",
@@ -173,6 +205,7 @@ pub(super) fn node(node: Node) -> NodeFacts {
         ready: status.state == Some(NodeState::READY),
         state: if message.is_empty() { state.to_owned() } else { format!("{state}: {message}") },
         leader: manager.leader.unwrap_or_default(),
+        votes,
         reachable: manager.reachability == Some(Reachability::REACHABLE),
         labels: spec.labels.unwrap_or_default().into_iter().collect(),
         engine: description.engine.and_then(|e| e.engine_version).unwrap_or_default(),

@@ -14,7 +14,7 @@ use bollard::query_parameters::{
 };
 use fleet_driver::{Cx, Error, ErrorKind, Result, Secret, wait};
 
-use super::facts::SwarmState;
+use super::facts::{self, SwarmState, TaskFacts};
 use super::{Engine, QUICK, SLOW};
 use crate::config::{Availability, Role, Swarm};
 
@@ -73,6 +73,24 @@ impl Engine {
             Ok(_) => Ok(()),
             Err(error) => Err(self.as_newcomer(error, cx).await),
         }
+    }
+
+    /// Makes the swarm of this manager decide again, with this manager alone.
+    ///
+    /// For a swarm most of whose managers are gone for good; services and nodes stay.
+    ///
+    /// # Errors
+    /// As [`Engine::facts`].
+    pub async fn swarm_recover(&self, advertise: Ipv4Addr, cx: &Cx) -> Result<()> {
+        let request = SwarmInitRequest {
+            listen_addr: Some(format!("0.0.0.0:{SWARM_PORT}")),
+            advertise_addr: Some(format!("{advertise}:{SWARM_PORT}")),
+            force_new_cluster: Some(true),
+            spec: Some(SwarmSpec::default()),
+            ..SwarmInitRequest::default()
+        };
+        let asked = self.docker.init_swarm(request);
+        self.call(cx, SLOW, "bring the swarm back", asked).await.map(drop)
     }
 
     /// Asks a manager for the join tokens.
@@ -243,20 +261,16 @@ impl Engine {
         }
     }
 
-    /// Counts the tasks that run on a node.
+    /// Lists the tasks of the swarm's services that run or should.
     ///
     /// # Errors
     /// As [`Engine::nodes`].
-    pub async fn tasks_on(&self, node_id: &str, cx: &Cx) -> Result<usize> {
-        let filters = HashMap::from([("node", vec![node_id])]);
+    pub async fn tasks(&self, cx: &Cx) -> Result<Vec<TaskFacts>> {
+        let filters = HashMap::from([("desired-state", vec!["running", "shutdown"])]);
         let options = ListTasksOptionsBuilder::new().filters(&filters).build();
         let asked = self.docker.list_tasks(Some(options));
         match self.call(cx, QUICK, "list the tasks", asked).await {
-            Ok(tasks) => Ok(tasks
-                .into_iter()
-                .filter_map(|task| task.status?.state)
-                .filter(|state| *state == bollard::models::TaskState::RUNNING)
-                .count()),
+            Ok(tasks) => Ok(tasks.into_iter().map(facts::task).collect()),
             Err(error) => Err(self.as_manager(error, cx).await),
         }
     }

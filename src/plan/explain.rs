@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::{Lane, Plan, Planned, Step};
+use super::{Lane, Plan, Planned, Stage, Step};
 use crate::config::{Role, Spec};
 
 /// The plan in a line a machine, as `up` shows it before it begins.
@@ -32,7 +32,12 @@ pub fn full(plan: &Plan) -> String {
     for image in &plan.images {
         let _ = writeln!(text, "image {}\n  get it: it is not on this host", image_name(image));
     }
+    let mut stage = Stage::Build;
     for lane in &plan.lanes {
+        if lane.stage != stage {
+            stage = lane.stage;
+            let _ = writeln!(text, "{}", heading(stage));
+        }
         let _ = writeln!(text, "{}", lane.machine);
         for Planned { step, why } in &lane.steps {
             let sentence = words(step);
@@ -51,6 +56,16 @@ pub fn full(plan: &Plan) -> String {
     text
 }
 
+/// What is said before the lanes of a stage.
+fn heading(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Build => "first, side by side:",
+        Stage::Roll => "then, one after the other:",
+        Stage::Leave => "then, side by side:",
+        Stage::Resign => "at last, one after the other:",
+    }
+}
+
 /// The plan for programs.
 pub fn to_json(plan: &Plan) -> Value {
     let step = |planned: &Planned| {
@@ -62,7 +77,13 @@ pub fn to_json(plan: &Plan) -> Value {
     };
     let lane = |lane: &Lane| {
         let steps: Vec<Value> = lane.steps.iter().map(step).collect();
-        json!({ "machine": lane.machine, "steps": steps })
+        let stage = match lane.stage {
+            Stage::Build => "build",
+            Stage::Roll => "roll",
+            Stage::Leave => "leave",
+            Stage::Resign => "resign",
+        };
+        json!({ "machine": lane.machine, "stage": stage, "steps": steps })
     };
     json!({
         "v": 1,
@@ -98,12 +119,17 @@ pub fn image_name(image: &crate::config::ImageRef) -> String {
 /// The steps worth naming in one line.
 fn headline(lane: &Lane) -> String {
     let mut parts: Vec<&str> = Vec::new();
+    let rolls = lane.stage == Stage::Roll && lane.steps.iter().all(|p| p.step != Step::Start);
     for Planned { step, .. } in &lane.steps {
         let part = match step {
+            Step::Adopt => "take back",
             Step::Create => "create",
+            Step::Resize => "resize",
             Step::Start => "start",
             Step::ConfigureEngine => "secure the engine",
+            Step::InstallEngine if rolls => "renew the engine",
             Step::InitSwarm => "initialise the swarm",
+            Step::RecoverSwarm => "bring the swarm back",
             Step::JoinSwarm(Role::Manager) => "join as manager",
             Step::JoinSwarm(Role::Worker) => "join as worker",
             Step::UpdateNode if parts.is_empty() => "update the node",
@@ -112,12 +138,15 @@ fn headline(lane: &Lane) -> String {
             Step::WaitEngine if parts == ["start"] => "wait for the engine",
             Step::Drain => "drain",
             Step::LeaveSwarm => "leave the swarm",
+            Step::EndSwarm => "end the swarm",
+            Step::RemoveNode if lane.steps.len() == 1 => "take its node out of the swarm",
             Step::Stop => "stop",
             Step::Destroy => "destroy",
             Step::Connect
             | Step::InstallEngine
             | Step::WaitEngine
             | Step::UpdateNode
+            | Step::Activate
             | Step::WaitReady
             | Step::Unseed
             | Step::RemoveNode => continue,
@@ -129,20 +158,25 @@ fn headline(lane: &Lane) -> String {
 
 fn words(step: &Step) -> &'static str {
     match step {
+        Step::Adopt => "write down again who it is",
         Step::Create => "create the machine",
+        Step::Resize => "give it the size, ports and options of the file",
         Step::Start => "start it",
         Step::Connect => "wait until it answers by SSH with its pinned host key",
         Step::InstallEngine => "install the engine where it is missing",
         Step::ConfigureEngine => "write the engine's settings and certificates where they differ",
         Step::WaitEngine => "wait until the engine answers over mutual TLS",
         Step::InitSwarm => "initialise the swarm",
+        Step::RecoverSwarm => "make the swarm decide again, with this manager alone at first",
         Step::JoinSwarm(Role::Manager) => "join the swarm as a manager",
         Step::JoinSwarm(Role::Worker) => "join the swarm as a worker",
         Step::UpdateNode => "set role, labels and availability of its node",
+        Step::Activate => "let it take tasks again",
         Step::WaitReady => "wait until its node is ready",
         Step::Unseed => "take the first-boot seed away",
         Step::Drain => "drain its node",
         Step::LeaveSwarm => "leave the swarm",
+        Step::EndSwarm => "leave the swarm, which ends with its last manager",
         Step::RemoveNode => "remove its node from the swarm",
         Step::Stop => "shut it down",
         Step::Destroy => "destroy the machine and its disk",

@@ -1,29 +1,54 @@
 //! Spec + records + observation → [`Plan`]: a pure function, without clock, I/O or
 //! async. Same input, same output.
+//!
+//! # Why
+//! A plan runs in stages, because that is all the order there is between machines:
+//! what is built or joins comes first, side by side; then what must be interrupted, one
+//! machine after the other; then what leaves, workers before managers. So a swarm has
+//! its new managers before it loses old ones, and never two machines of it are away at
+//! once.
 
 pub mod explain;
+mod intent;
+mod leave;
 mod machine;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod model_steps;
+#[cfg(test)]
+mod properties;
+mod quorum;
+mod step;
 mod swarm;
-
-pub(crate) use swarm::node_differs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleet_driver::event::StepId;
+use fleet_driver::{Error, Result};
 
-use crate::config::{Fleet, ImageRef, Role, Spec};
+pub use intent::{Force, Intent, Up, Wanted};
+pub(crate) use quorum::Quorum;
+pub use step::Step;
+pub(crate) use swarm::node_differs;
+
+use crate::config::{Fleet, ImageRef, Spec};
 use crate::observe::Observed;
 use crate::state::Record;
 
 /// The steps that lead from what is to what the file says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The images that must be there before the first machine is created.
     pub images: BTreeSet<ImageRef>,
-    /// One lane a machine that has anything to do, in the order of the file.
+    /// The lanes of the machines that have anything to do, in the order in which they run.
+    /// A machine has one, or two if its role changes in another stage than the rest.
     pub lanes: Vec<Lane>,
     /// How joining machines find their swarm.
     pub gate: Gate,
+    /// The driver of each machine that exists.
+    pub drivers: BTreeMap<String, String>,
+    /// Whether more can be done once this is done: what waits now for a swarm that decides.
+    pub again: bool,
     /// What the plan leaves alone and the person should know, whole sentences.
     pub notes: Vec<String>,
 }
@@ -35,8 +60,34 @@ pub struct Lane {
     pub machine: String,
     /// The driver that made it or will.
     pub driver: String,
+    /// When it runs.
+    pub stage: Stage,
     /// Its steps.
     pub steps: Vec<Planned>,
+}
+
+/// When a lane runs: each stage begins when the one before has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// First, side by side: nothing that works is interrupted.
+    Build,
+    /// Then one after the other: the machine is away for a while. Where one fails, the
+    /// next ones are left as they are.
+    Roll,
+    /// Then side by side: workers that go.
+    Leave,
+    /// At last one after the other: managers that go.
+    Resign,
+}
+
+impl Stage {
+    /// All of them, in their order.
+    pub const ALL: [Self; 4] = [Self::Build, Self::Roll, Self::Leave, Self::Resign];
+
+    /// Whether its lanes run one after the other.
+    pub fn in_turn(self) -> bool {
+        matches!(self, Self::Roll | Self::Resign)
+    }
 }
 
 /// A step and the reason for it.
@@ -49,150 +100,98 @@ pub struct Planned {
     pub why: String,
 }
 
-/// One thing that changes the world, or makes sure that it need not be changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// Define the machine.
-    Create,
-    /// Start it.
-    Start,
-    /// Wait until it answers by SSH with the pinned host key.
-    Connect,
-    /// Install the engine where it is missing or of another version.
-    InstallEngine,
-    /// Write the engine's settings and certificates where they differ.
-    ConfigureEngine,
-    /// Wait until the engine answers over mutual TLS.
-    WaitEngine,
-    /// Initialise the swarm.
-    InitSwarm,
-    /// Join the swarm.
-    JoinSwarm(Role),
-    /// Set role, labels and availability of the node.
-    UpdateNode,
-    /// Wait until the node is ready.
-    WaitReady,
-    /// Take the first-boot seed away.
-    Unseed,
-    /// Move the node's tasks elsewhere and wait until they run there.
-    Drain,
-    /// Leave the swarm.
-    LeaveSwarm,
-    /// Remove the node from the swarm.
-    RemoveNode,
-    /// Shut the machine down.
-    Stop,
-    /// Remove the machine.
-    Destroy,
-}
-
-impl Step {
-    /// The name that events and the log show.
-    pub fn id(&self) -> StepId {
-        match self {
-            Self::Create => StepId::Create,
-            Self::Start => StepId::Start,
-            Self::Connect => StepId::Connect,
-            Self::InstallEngine => StepId::InstallEngine,
-            Self::ConfigureEngine => StepId::ConfigureEngine,
-            Self::WaitEngine => StepId::WaitEngine,
-            Self::InitSwarm => StepId::InitSwarm,
-            Self::JoinSwarm(_) => StepId::JoinSwarm,
-            Self::UpdateNode => StepId::UpdateNode,
-            Self::WaitReady => StepId::WaitReady,
-            Self::Unseed => StepId::Unseed,
-            Self::Drain => StepId::Drain,
-            Self::LeaveSwarm => StepId::LeaveSwarm,
-            Self::RemoveNode => StepId::RemoveNode,
-            Self::Stop => StepId::Stop,
-            Self::Destroy => StepId::Destroy,
-        }
-    }
-}
-
 /// How joining machines find their swarm.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Gate {
-    /// No machine of this plan joins.
+    /// No machine of this plan joins or leaves.
+    #[default]
     Unused,
-    /// A swarm exists: this machine, a manager that answers, lets them in.
-    Open(String),
-    /// This machine initialises the swarm first.
+    /// A swarm exists: these machines, managers that answer, let the others in.
+    Open(Vec<String>),
+    /// This machine initialises the swarm first, or finds it again.
     Seed(String),
-}
-
-/// What the person wants to happen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Intent {
-    /// Bring these machines to what the file says.
-    Up(BTreeSet<String>),
-    /// Remove all machines of the fleet, with the swarm.
-    DownAll,
-    /// Remove these machines from the swarm and from the world.
-    Down(BTreeSet<String>),
-}
-
-/// What the plan compares with, computed beforehand because it needs files.
-#[derive(Debug, Clone, Default)]
-pub struct Wanted {
-    /// The digest of the engine settings of each machine; missing as long as the
-    /// fleet has no certificates.
-    pub settings: BTreeMap<String, String>,
-    /// The images that are on this host already, with their digests.
-    pub images: BTreeMap<ImageRef, String>,
+    /// This machine makes its swarm decide again, without the managers that are gone for
+    /// good.
+    Recover(String),
 }
 
 /// Makes the plan.
+///
+/// # Errors
+/// `Conflict`: what was asked would destroy what is protected, or leave a swarm without
+/// the managers that it needs, and [`Force::No`] was said.
 pub fn plan(
     fleet: &Fleet,
     records: &BTreeMap<String, Record>,
     observed: &Observed,
     wanted: &Wanted,
     intent: &Intent,
-) -> Plan {
-    match intent {
-        Intent::Up(names) => up(fleet, records, observed, wanted, names),
-        Intent::DownAll => down_all(fleet, records, observed),
-        Intent::Down(names) => swarm::down(fleet, records, observed, names),
-    }
+) -> Result<Plan> {
+    let plan = match intent {
+        Intent::Up(up) => bring_up(fleet, records, observed, wanted, up),
+        Intent::DownAll(force) => leave::all(fleet, records, observed, *force),
+        Intent::Down(names, force) => leave::named(fleet, records, observed, names, *force),
+    }?;
+    let known = fleet.machines.iter().map(|spec| &spec.name).chain(observed.strays.keys());
+    let drivers = known.map(|name| (name.clone(), driver_of(name, fleet, records, observed)));
+    Ok(Plan { drivers: drivers.collect(), ..plan })
 }
 
-fn up(
+fn bring_up(
     fleet: &Fleet,
     records: &BTreeMap<String, Record>,
     observed: &Observed,
     wanted: &Wanted,
-    names: &BTreeSet<String>,
-) -> Plan {
-    let specs: Vec<&Spec> = fleet.machines.iter().filter(|s| names.contains(&s.name)).collect();
-    let gate = swarm::gate(fleet, &specs, observed);
-    let mut plan = Plan { images: BTreeSet::new(), lanes: Vec::new(), gate, notes: Vec::new() };
-    for spec in specs {
+    up: &Up,
+) -> Result<Plan> {
+    leave::unprotected(fleet, records, &up.replace, up.force)?;
+    let specs: Vec<&Spec> = fleet.machines.iter().filter(|s| up.names.contains(&s.name)).collect();
+    let gate = match swarm::survivor(fleet, &specs, records, observed, up.force) {
+        Some(name) if !up.replace.contains(&name) => Gate::Recover(name),
+        _ => swarm::gate(fleet, &specs, records, observed, up),
+    };
+    swarm::may_replace(observed, &gate, up)?;
+    let mut plan = Plan { gate, ..Plan::default() };
+    for spec in &specs {
         let look = machine::Look {
             spec,
             record: records.get(&spec.name),
             seen: observed.machines.get(&spec.name),
             settings: wanted.settings.get(&spec.name).map(String::as_str),
-            image: wanted.images.get(&spec.image).map(String::as_str),
+            image: wanted.images.get(&spec.image),
+            options: wanted.options.get(&spec.name).map(String::as_str),
+            certs_due: wanted.certs_due,
         };
-        let steps = machine::lane(&look, observed, &plan.gate);
-        plan.notes.extend(machine::notes(&look));
+        let (stage, steps) = machine::lane(&look, observed, &plan.gate, up);
+        let notes = machine::notes(&look, &plan.gate, up, &steps);
+        plan.again |= machine::is_for_now(&look, &plan.gate, up, &steps);
+        plan.notes.extend(notes);
         if steps.iter().any(|planned| planned.step == Step::Create)
             && !wanted.images.contains_key(&spec.image)
         {
             plan.images.insert(spec.image.clone());
         }
         if !steps.is_empty() {
-            let driver = driver_of(&spec.name, fleet, records, observed);
-            plan.lanes.push(Lane { machine: spec.name.clone(), driver, steps });
+            let driver = match steps.iter().any(|p| p.step == Step::Create) {
+                true => spec.driver.clone(),
+                false => driver_of(&spec.name, fleet, records, observed),
+            };
+            if stage == Stage::Roll
+                && steps.iter().all(|planned| planned.step != Step::Destroy)
+                && let Some((stage, steps)) = swarm::turn(spec, swarm::node_of(&look, observed))
+            {
+                let (machine, driver) = (spec.name.clone(), driver.clone());
+                plan.lanes.push(Lane { machine, driver, stage, steps });
+            }
+            plan.lanes.push(Lane { machine: spec.name.clone(), driver, stage, steps });
         }
     }
-    for (name, driver) in &observed.strays {
-        plan.notes.push(format!(
-            "`{name}` ({driver}) belongs to this fleet but is not in the file; it is left alone. Remove it with `fleet down {name}`."
-        ));
-    }
-    plan
+    let left_out = swarm::keep_quorum(fleet, observed, &mut plan);
+    leave::strays(fleet, records, observed, up, &mut plan)?;
+    swarm::dissolve(fleet, observed, up, &mut plan);
+    swarm::in_order(observed, &mut plan);
+    plan.again |= left_out && !plan.lanes.is_empty();
+    Ok(plan)
 }
 
 /// The driver that made a machine, or that the file names for it.
@@ -203,32 +202,14 @@ fn driver_of(
     observed: &Observed,
 ) -> String {
     let recorded = records.get(name).map(|record| &record.driver);
+    let stray = || observed.strays.get(name).map(|stray| &stray.driver);
     let named = || fleet.machines.iter().find(|spec| spec.name == name).map(|spec| &spec.driver);
-    recorded.or_else(|| observed.strays.get(name)).or_else(named).cloned().unwrap_or_default()
+    recorded.or_else(stray).or_else(named).cloned().unwrap_or_default()
 }
 
-/// All machines that exist or are recorded, each removed by itself: the swarm goes
-/// with them.
-fn down_all(fleet: &Fleet, records: &BTreeMap<String, Record>, observed: &Observed) -> Plan {
-    let named = fleet.machines.iter().map(|spec| &spec.name);
-    let mut order: Vec<&String> = named.collect();
-    order.extend(records.keys().chain(observed.strays.keys()));
-    let mut seen = BTreeSet::new();
-    order.retain(|name| seen.insert(*name));
-    let lanes = order
-        .into_iter()
-        .filter(|name| {
-            records.contains_key(*name)
-                || observed.strays.contains_key(*name)
-                || observed.machines.get(*name).is_some_and(|m| m.sighting.is_some())
-        })
-        .map(|name| Lane {
-            machine: name.clone(),
-            driver: driver_of(name, fleet, records, observed),
-            steps: vec![Planned { step: Step::Destroy, why: "you asked for it".to_owned() }],
-        })
-        .collect();
-    Plan { images: BTreeSet::new(), lanes, gate: Gate::Unused, notes: Vec::new() }
+/// A refusal that `--force` overrides.
+fn refused(message: String, hint: &str) -> Error {
+    Error::conflict(message).hint(hint)
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
-//! Who seeds the swarm, who joins, and who leaves.
+//! Who seeds the swarm, who joins it, and in which order machines may be away.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use fleet_driver::Result;
 
 use super::machine::{Look, in_swarm, push};
-use super::{Gate, Lane, Plan, Planned, Step, driver_of};
+use super::{Force, Gate, Lane, Plan, Planned, Quorum, Stage, Step, Up, refused};
 use crate::config::{Availability, Fleet, Role, Spec};
 use crate::engine::{NodeFacts, SwarmState};
 use crate::observe::{Observed, Seen};
@@ -11,75 +14,214 @@ use crate::state::Record;
 
 /// Finds out how the machines of this plan can join.
 ///
-/// A manager that answers lets them in. Without one, the first manager of the file
-/// among the chosen machines initialises the swarm.
-pub(super) fn gate(fleet: &Fleet, specs: &[&Spec], observed: &Observed) -> Gate {
+/// Managers that answer let them in. Without one, the first manager among the chosen
+/// machines initialises the swarm, or brings it back.
+pub(super) fn gate(
+    fleet: &Fleet,
+    specs: &[&Spec],
+    records: &BTreeMap<String, Record>,
+    observed: &Observed,
+    up: &Up,
+) -> Gate {
     if fleet.swarm.is_none() {
         return Gate::Unused;
     }
-    if let Some(name) = answering_manager(fleet, observed, &BTreeSet::new()) {
-        return Gate::Open(name);
-    }
+    let seen = |spec: &Spec| observed.machines.get(&spec.name);
     let managers = || specs.iter().filter(|spec| spec.role == Some(Role::Manager));
+    let mut open = answering(fleet, observed, &BTreeSet::new());
+    // Those that are made anew come last; the only one cannot let itself in.
+    open.sort_by_key(|name| up.replace.contains(name));
+    let alone = |name: &String| {
+        up.replace.contains(name) && open.len() == 1 && managers().all(|spec| spec.name == *name)
+    };
+    if open.first().is_some_and(|first| !alone(first)) {
+        return Gate::Open(open);
+    }
     // A manager that is stopped or whose engine is silent may still hold the swarm:
     // initialising another one beside it would split the fleet.
-    let holds_swarm = managers()
-        .find(|spec| observed.machines.get(&spec.name).is_some_and(|seen| seen.sighting.is_some()));
-    match holds_swarm.or_else(|| managers().next()) {
+    // Unless it is forced, nobody goes as long as the swarm does not decide.
+    let stays = |spec: &&&Spec| up.force == Force::No || !up.replace.contains(&spec.name);
+    let manages = |spec: &&&Spec| seen(spec).is_some_and(manages);
+    let exists = |spec: &&&Spec| seen(spec).is_some_and(Seen::whole);
+    let held = |spec: &&&Spec| holds_a_vote(seen(spec), records.get(&spec.name));
+    let seed = specs
+        .iter()
+        .filter(stays)
+        .find(manages)
+        // One that is to become a worker may be the only one that knows the swarm.
+        .or_else(|| specs.iter().filter(stays).find(held))
+        .or_else(|| managers().filter(stays).find(exists))
+        .or_else(|| managers().next());
+    match seed {
         Some(spec) => Gate::Seed(spec.name.clone()),
         None => Gate::Unused,
     }
 }
 
-fn answering_manager(
+/// Whether a machine has a vote in its swarm, as far as anybody knows: of one that is off,
+/// and whose record is lost, everything is possible.
+pub(super) fn holds_a_vote(seen: Option<&Seen>, record: Option<&Record>) -> bool {
+    let says = seen.and_then(Seen::facts).map(|facts| facts.swarm.manager);
+    let recorded = || record.is_none_or(|record| record.manager);
+    seen.is_some_and(Seen::whole) && says.unwrap_or_else(recorded)
+}
+
+fn manages(seen: &Seen) -> bool {
+    seen.facts().is_some_and(|f| f.swarm.state == SwarmState::Active && f.swarm.manager)
+}
+
+/// The managers that answer for a swarm that decides, in the order of the file.
+pub(super) fn answering(
     fleet: &Fleet,
     observed: &Observed,
     except: &BTreeSet<String>,
-) -> Option<String> {
-    let manages = |seen: &Seen| {
-        seen.facts().is_some_and(|f| f.swarm.state == SwarmState::Active && f.swarm.manager)
-    };
-    fleet
-        .machines
-        .iter()
-        .filter(|spec| !except.contains(&spec.name))
-        .find(|spec| observed.machines.get(&spec.name).is_some_and(manages))
-        .map(|spec| spec.name.clone())
+) -> Vec<String> {
+    if observed.nodes.is_none() {
+        return Vec::new();
+    }
+    let named = fleet.machines.iter().map(|spec| &spec.name);
+    named
+        .chain(observed.strays.keys())
+        .filter(|name| !except.contains(*name))
+        .filter(|name| observed.seen(name).is_some_and(manages))
+        .cloned()
+        .collect()
 }
 
-/// Adds what the machine needs to be a node as the file says.
-pub(super) fn join(steps: &mut Vec<Planned>, look: &Look<'_>, observed: &Observed, gate: &Gate) {
-    let Some(role) = look.spec.role else { return };
+/// What the swarm knows of a machine.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Member<'a> {
+    /// It is this node.
+    Node(&'a NodeFacts),
+    /// It is in some swarm, and whether it is this one nobody could tell.
+    Unknown,
+    /// It is in no swarm, or in another one.
+    No,
+}
+
+/// The machine's own node, as its managers see it.
+pub(super) fn node_of<'a>(look: &Look<'_>, observed: &'a Observed) -> Member<'a> {
+    let facts = look.seen.and_then(Seen::facts).filter(|_| in_swarm(look.seen));
+    let (Some(facts), Some(nodes)) = (facts, observed.nodes.as_ref()) else {
+        return if facts.is_some() { Member::Unknown } else { Member::No };
+    };
+    let own = nodes.iter().find(|node| Some(&node.id) == facts.swarm.node_id.as_ref());
+    own.map_or(Member::No, Member::Node)
+}
+
+/// Adds what the machine needs to be a node as the file says; `holds` says whether it has
+/// a vote in its swarm, as far as anybody knows.
+pub(super) fn join(
+    steps: &mut Vec<Planned>,
+    spec: &Spec,
+    member: Member<'_>,
+    gate: &Gate,
+    stage: Stage,
+    holds: bool,
+) {
+    let Some(role) = spec.role else { return };
     let booting = steps.iter().any(|p| p.step == Step::Start);
-    if !in_swarm(look.seen) {
-        match gate {
-            Gate::Seed(seed) if *seed == look.spec.name => push(steps, Step::InitSwarm, ""),
-            _ => push(steps, Step::JoinSwarm(role), if booting { "" } else { "it is in no swarm" }),
+    match (gate, member) {
+        (Gate::Seed(seed), _) if *seed == spec.name => {
+            push(steps, Step::InitSwarm, if booting { "" } else { "no manager answers" });
+            update_seed(steps, spec);
         }
-        push(steps, Step::UpdateNode, "");
-        push(steps, Step::WaitReady, "");
-        return;
-    }
-    let node = node_of(look.seen, observed);
-    match node {
-        None => {
-            push(steps, Step::UpdateNode, "its swarm could not be asked about it");
+        (Gate::Recover(seed), _) if *seed == spec.name => {
+            push(steps, Step::RecoverSwarm, "most managers of its swarm are gone for good");
+            update_seed(steps, spec);
+        }
+        (Gate::Open(_), Member::Node(node)) => {
+            let differs = node_differs(spec, node);
+            if stage == Stage::Roll {
+                push(steps, Step::WaitReady, "");
+                push(steps, Step::Activate, "");
+            } else {
+                let busy = !steps.is_empty();
+                let changes = differs.is_some();
+                if let Some(why) = differs {
+                    push(steps, Step::UpdateNode, &why);
+                }
+                if !node.ready || booting || busy || changes {
+                    let why = if node.ready { "" } else { "its node is not ready" };
+                    push(steps, Step::WaitReady, why);
+                }
+            }
+        }
+        (_, member) => {
+            let why = match (booting, member, gate) {
+                (true, ..) => String::new(),
+                (_, Member::Node(_), Gate::Seed(seed)) => format!("its swarm goes with `{seed}`"),
+                (_, Member::Node(_) | Member::Unknown, _) => {
+                    "its swarm could not be asked about it".to_owned()
+                }
+                (_, Member::No, _) => "it is not in the fleet's swarm".to_owned(),
+            };
+            push(steps, Step::JoinSwarm(role), &why);
+            // A vote that the swarm may need to decide again is given up later.
+            if matches!(gate, Gate::Open(_)) || role == Role::Manager || !holds {
+                push(steps, Step::UpdateNode, "");
+            }
             push(steps, Step::WaitReady, "");
         }
-        Some(node) => {
-            if let Some(why) = node_differs(look.spec, node) {
-                push(steps, Step::UpdateNode, &why);
-            }
-            if !node.ready || booting || !steps.is_empty() {
-                push(steps, Step::WaitReady, if node.ready { "" } else { "its node is not ready" });
-            }
-        }
     }
 }
 
-fn node_of<'a>(seen: Option<&Seen>, observed: &'a Observed) -> Option<&'a NodeFacts> {
-    let id = seen?.facts()?.swarm.node_id.as_deref()?;
-    observed.nodes.as_ref()?.iter().find(|node| node.id == id)
+/// The change of role of a machine that is interrupted in this plan for another reason:
+/// up before that, down after it.
+pub(super) fn turn(spec: &Spec, member: Member<'_>) -> Option<(Stage, Vec<Planned>)> {
+    let Member::Node(node) = member else { return None };
+    let why = node_differs(spec, node).filter(|_| Some(node.role) != spec.role)?;
+    let stage = if node.role == Role::Worker { Stage::Build } else { Stage::Resign };
+    let mut steps = Vec::new();
+    push(&mut steps, Step::UpdateNode, &why);
+    push(&mut steps, Step::WaitReady, "");
+    Some((stage, steps))
+}
+
+/// What follows for the machine that opens the gate. One that is to become a worker stays
+/// a manager as long as the others come through it.
+fn update_seed(steps: &mut Vec<Planned>, spec: &Spec) {
+    if spec.role == Some(Role::Manager) {
+        push(steps, Step::UpdateNode, "");
+    }
+    push(steps, Step::WaitReady, "");
+}
+
+/// Moves the tasks away before the machine is interrupted, if another node takes them.
+pub(super) fn drain(steps: &mut Vec<Planned>, look: &Look<'_>, observed: &Observed) {
+    let drained = steps.iter().any(|planned| planned.step == Step::Drain);
+    if let Member::Node(node) = node_of(look, observed)
+        && !drained
+        && takes_tasks(node)
+        && elsewhere(&node.hostname, observed)
+    {
+        push(steps, Step::Drain, "its tasks run elsewhere while it is away");
+    }
+}
+
+fn takes_tasks(node: &NodeFacts) -> bool {
+    node.ready && node.availability != Availability::Drain
+}
+
+/// Whether another node would take the tasks of this one.
+fn elsewhere(name: &str, observed: &Observed) -> bool {
+    let takes = |node: &NodeFacts| node.ready && node.availability == Availability::Active;
+    observed.nodes.iter().flatten().any(|node| node.hostname != name && takes(node))
+}
+
+/// Takes a machine out of its swarm, whatever of it is left.
+pub(super) fn farewell(steps: &mut Vec<Planned>, name: &str, observed: &Observed) {
+    let own = || observed.nodes.iter().flatten().filter(|node| node.hostname == name);
+    if own().next().is_none() {
+        return;
+    }
+    if own().any(takes_tasks) && elsewhere(name, observed) {
+        push(steps, Step::Drain, "its tasks must run elsewhere first");
+    }
+    if observed.seen(name).is_some_and(Seen::running) {
+        push(steps, Step::LeaveSwarm, "");
+    }
+    push(steps, Step::RemoveNode, "");
 }
 
 /// What of a node is not as the file says; `None` if all is well.
@@ -113,35 +255,197 @@ fn availability(availability: Availability) -> &'static str {
     }
 }
 
-/// Removes machines one after the other from a swarm that stays.
-pub(super) fn down(
+/// The managers that there will be once what is built is built.
+pub(super) fn after_build(fleet: &Fleet, observed: &Observed, plan: &Plan) -> Quorum {
+    let mut quorum = Quorum::of(observed.nodes.as_deref().unwrap_or_default());
+    let votes = quorum.clone();
+    for lane in plan.lanes.iter().filter(|lane| lane.stage == Stage::Build) {
+        let spec = fleet.machines.iter().find(|spec| spec.name == lane.machine);
+        let joins = lane.steps.iter().any(|p| p.step == Step::WaitReady);
+        let manages = spec.is_some_and(|spec| spec.role == Some(Role::Manager));
+        let made = lane.steps.iter().any(|p| p.step == Step::Create);
+        if joins && made && !manages {
+            // The vote of the one before it goes when it joins.
+            quorum = quorum.without(&lane.machine);
+        } else if joins && (manages || votes.has(&lane.machine)) {
+            quorum.reach(&lane.machine);
+        }
+    }
+    quorum
+}
+
+/// Moves demotions to the end and leaves out what would cost the swarm its quorum; tells
+/// whether anything was left out.
+pub(super) fn keep_quorum(fleet: &Fleet, observed: &Observed, plan: &mut Plan) -> bool {
+    let Some(nodes) = &observed.nodes else { return false };
+    let is_manager = |name: &str| {
+        nodes.iter().any(|n| n.hostname == name && (n.votes || n.role == Role::Manager))
+    };
+    let stays = |name: &str| {
+        let spec = fleet.machines.iter().find(|spec| spec.name == name);
+        spec.is_some_and(|spec| spec.role == Some(Role::Manager))
+    };
+    let mut resigning = Vec::new();
+    for lane in &mut plan.lanes {
+        if lane.stage == Stage::Build && is_manager(&lane.machine) && !stays(&lane.machine) {
+            resigning.extend(resign(lane));
+        }
+    }
+    plan.lanes.retain(|lane| !lane.steps.is_empty());
+    plan.lanes.append(&mut resigning);
+    let mut quorum = after_build(fleet, observed, plan);
+    let mut kept = Vec::new();
+    let mut lanes = std::mem::take(&mut plan.lanes);
+    lanes.sort_by_key(|lane| lane.stage);
+    let all = lanes.len();
+    for lane in lanes {
+        let name = &lane.machine;
+        let why = match lane.stage {
+            _ if !quorum.has(name) => None,
+            Stage::Build | Stage::Leave => None,
+            Stage::Roll => {
+                let anew = lane.steps.iter().any(|planned| planned.step == Step::Destroy);
+                let bears =
+                    if anew { quorum.without(name).holds() } else { quorum.bears_absence_of(name) };
+                if bears && anew && !stays(name) {
+                    quorum = quorum.without(name);
+                }
+                (!bears).then_some("is left as it is for now")
+            }
+            Stage::Resign if quorum.without(name).holds() => {
+                quorum = quorum.without(name);
+                None
+            }
+            Stage::Resign => Some("stays a manager for now"),
+        };
+        match why {
+            None => kept.push(lane),
+            Some(what) => plan.notes.push(format!(
+                "`{name}` {what}: the swarm would lose its quorum. Bring the other managers up \
+                 first: `fleet up`."
+            )),
+        }
+    }
+    let left_out = kept.len() < all;
+    plan.lanes = kept;
+    left_out
+}
+
+/// Refuses to make the only manager of a swarm anew.
+///
+/// # Errors
+/// `Conflict` unless it is forced.
+pub(super) fn may_replace(observed: &Observed, gate: &Gate, up: &Up) -> Result<()> {
+    match gate {
+        Gate::Seed(name)
+            if observed.nodes.is_some() && up.replace.contains(name) && up.force == Force::No =>
+        {
+            Err(refused(
+                format!("`{name}` is the only manager of the swarm"),
+                "with another manager beside it nothing is lost: give the file one more, `fleet \
+                 up`; or lose the swarm and its services with `--force`",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes the demotion out of a lane that is built: it comes back first, and goes later.
+fn resign(lane: &mut Lane) -> Option<Lane> {
+    let at = lane.steps.iter().position(|planned| planned.step == Step::UpdateNode)?;
+    let update = lane.steps.remove(at);
+    if lane.steps.iter().all(|planned| planned.step == Step::WaitReady) {
+        lane.steps.clear();
+    }
+    let ready = Planned { step: Step::WaitReady, why: String::new() };
+    Some(Lane { stage: Stage::Resign, steps: vec![update, ready], ..lane.clone() })
+}
+
+/// Ends the swarm that the file no longer asks for, if that was allowed.
+pub(super) fn dissolve(fleet: &Fleet, observed: &Observed, up: &Up, plan: &mut Plan) {
+    if fleet.swarm.is_some() {
+        return;
+    }
+    let in_one =
+        |spec: &&Spec| up.names.contains(&spec.name) && in_swarm(observed.machines.get(&spec.name));
+    let members: Vec<&Spec> = fleet.machines.iter().filter(in_one).collect();
+    if members.is_empty() {
+        return;
+    }
+    if !up.prune {
+        plan.notes.push(
+            "The machines are in a swarm, and the file has no `[swarm]`. `fleet up --prune` ends \
+             the swarm, with its services."
+                .to_owned(),
+        );
+        return;
+    }
+    for spec in members {
+        let manager = observed.machines.get(&spec.name).is_some_and(manages);
+        let stage = if manager { Stage::Resign } else { Stage::Leave };
+        let step = Planned { step: Step::EndSwarm, why: "the file asks for no swarm".to_owned() };
+        if let Some(lane) = plan.lanes.iter_mut().find(|lane| lane.machine == spec.name) {
+            lane.steps.push(step);
+        } else {
+            plan.lanes.push(Lane {
+                machine: spec.name.clone(),
+                driver: spec.driver.clone(),
+                stage,
+                steps: vec![step],
+            });
+        }
+    }
+}
+
+/// Brings the lanes into the order in which they run: of those that run one after the
+/// other, managers before workers and the leader after the other managers, and of those
+/// that resign, who is away already first.
+pub(super) fn in_order(observed: &Observed, plan: &mut Plan) {
+    let rank = |lane: &Lane| {
+        let node = observed.nodes.iter().flatten().find(|n| n.hostname == lane.machine);
+        match (lane.stage, node) {
+            (Stage::Roll, Some(n)) if n.role == Role::Worker => 3,
+            (Stage::Roll | Stage::Resign, Some(n)) if n.leader => 2,
+            (Stage::Roll, _) => 1,
+            (Stage::Resign, Some(n)) if n.ready && n.reachable => 1,
+            _ => 0,
+        }
+    };
+    plan.lanes.sort_by_key(|lane| (lane.stage, rank(lane)));
+}
+
+/// The machine to bring the swarm back with, if so many managers are gone for good that
+/// it can never decide again.
+///
+/// Gone is a manager whose machine does not exist any more; one that is merely stopped
+/// or silent may come back.
+pub(super) fn survivor(
     fleet: &Fleet,
+    specs: &[&Spec],
     records: &BTreeMap<String, Record>,
     observed: &Observed,
-    names: &BTreeSet<String>,
-) -> Plan {
-    let stays = answering_manager(fleet, observed, names);
-    let mut lanes = Vec::new();
-    for name in names {
-        let seen = observed.machines.get(name);
-        let exists = records.contains_key(name)
-            || observed.strays.contains_key(name)
-            || seen.is_some_and(|s| s.sighting.is_some());
-        if !exists {
-            continue;
-        }
-        let mut steps = Vec::new();
-        if stays.is_some() {
-            if in_swarm(seen) {
-                push(&mut steps, Step::Drain, "its tasks must run elsewhere first");
-                push(&mut steps, Step::LeaveSwarm, "");
-            }
-            push(&mut steps, Step::RemoveNode, "");
-        }
-        push(&mut steps, Step::Destroy, "you asked for it");
-        let driver = driver_of(name, fleet, records, observed);
-        lanes.push(Lane { machine: name.clone(), driver, steps });
+    force: Force,
+) -> Option<String> {
+    if observed.nodes.is_some() || fleet.swarm.is_none() {
+        return None;
     }
-    let gate = stays.map_or(Gate::Unused, Gate::Open);
-    Plan { images: BTreeSet::new(), lanes, gate, notes: Vec::new() }
+    let exists = |address: Ipv4Addr| {
+        let there = |name: &String| observed.seen(name).is_some_and(|seen| seen.sighting.is_some());
+        let named = fleet.machines.iter().map(|spec| (&spec.name, spec.address));
+        let recorded = records.iter().map(|(name, record)| (name, record.address));
+        let owner = recorded.chain(named).find(|(_, own)| *own == address);
+        // Whoever is not of this fleet may live, unless somebody knows better.
+        owner.map_or(force == Force::No, |(name, _)| there(name))
+    };
+    let holds = specs.iter().find(|spec| observed.machines.get(&spec.name).is_some_and(manages))?;
+    let facts = observed.machines.get(&holds.name)?.facts()?;
+    let known: BTreeSet<Ipv4Addr> = facts
+        .swarm
+        .managers
+        .iter()
+        .filter_map(|at| at.rsplit_once(':')?.0.parse().ok())
+        .chain([holds.address])
+        .collect();
+    let left = known.iter().filter(|address| exists(**address)).count();
+    (left <= known.len() / 2).then(|| holds.name.clone())
 }

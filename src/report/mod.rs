@@ -31,6 +31,7 @@ use crate::host::Host;
 
 pub use summary::summary;
 pub use table::table;
+pub(crate) use words::doing;
 
 /// How long the sinks may take to show what is left when the run has ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);

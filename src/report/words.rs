@@ -9,10 +9,12 @@ use indicatif::BinaryBytes;
 use super::clean;
 
 /// What is going on during a step.
-pub(super) fn doing(step: StepId) -> &'static str {
+pub(crate) fn doing(step: StepId) -> &'static str {
     match step {
         StepId::Image => "preparing the image",
+        StepId::Adopt => "taking back",
         StepId::Create => "creating",
+        StepId::Resize => "resizing",
         StepId::Start => "starting",
         StepId::Connect => "waiting for SSH",
         StepId::Unseed => "removing the first-boot seed",
@@ -20,8 +22,10 @@ pub(super) fn doing(step: StepId) -> &'static str {
         StepId::ConfigureEngine => "configuring the engine",
         StepId::WaitEngine => "waiting for the engine",
         StepId::InitSwarm => "initialising the swarm",
+        StepId::RecoverSwarm => "bringing the swarm back",
         StepId::JoinSwarm => "joining the swarm",
         StepId::UpdateNode => "updating the node",
+        StepId::Activate => "letting it take tasks again",
         StepId::WaitReady => "waiting until the node is ready",
         StepId::Drain => "draining the node",
         StepId::LeaveSwarm => "leaving the swarm",
@@ -35,7 +39,9 @@ pub(super) fn doing(step: StepId) -> &'static str {
 pub(super) fn done(step: StepId) -> &'static str {
     match step {
         StepId::Image => "image ready",
+        StepId::Adopt => "taken back",
         StepId::Create => "created",
+        StepId::Resize => "resized",
         StepId::Start => "started",
         StepId::Connect => "answers by SSH",
         StepId::Unseed => "first-boot seed removed",
@@ -43,8 +49,10 @@ pub(super) fn done(step: StepId) -> &'static str {
         StepId::ConfigureEngine => "engine configured",
         StepId::WaitEngine => "engine answers",
         StepId::InitSwarm => "swarm initialised",
+        StepId::RecoverSwarm => "swarm decides again",
         StepId::JoinSwarm => "joined the swarm",
         StepId::UpdateNode => "node updated",
+        StepId::Activate => "takes tasks again",
         StepId::WaitReady => "node is ready",
         StepId::Drain => "node drained",
         StepId::LeaveSwarm => "left the swarm",
@@ -63,6 +71,8 @@ pub(super) fn end(last: Option<StepId>) -> &'static str {
         Some(StepId::LeaveSwarm | StepId::RemoveNode) => "left the swarm",
         Some(StepId::Drain) => "drained",
         Some(StepId::Create) => "created",
+        Some(StepId::Resize) => "resized",
+        Some(StepId::Adopt) => "taken back",
         Some(
             StepId::Start
             | StepId::Connect
@@ -71,8 +81,10 @@ pub(super) fn end(last: Option<StepId>) -> &'static str {
             | StepId::ConfigureEngine
             | StepId::WaitEngine
             | StepId::InitSwarm
+            | StepId::RecoverSwarm
             | StepId::JoinSwarm
             | StepId::UpdateNode
+            | StepId::Activate
             | StepId::WaitReady,
         ) => "ready",
         None => "nothing to do",

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use fleet_driver::{Error, Result};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::host::computer_name;
 
@@ -13,7 +15,7 @@ use crate::host::computer_name;
 /// process dies, so that a stale one cannot be.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    _files: Vec<File>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -21,10 +23,24 @@ struct Holder {
     pid: u32,
     host: String,
     command: String,
+    /// When it was taken, RFC 3339 in UTC.
+    #[serde(default)]
+    since: String,
 }
 
 impl Lock {
-    pub(super) fn take(path: &Path, command: &str) -> Result<Self> {
+    /// Both locks at once.
+    #[must_use]
+    pub(super) fn and(mut self, mut other: Self) -> Self {
+        self._files.append(&mut other._files);
+        self
+    }
+
+    /// Takes a lock; `command` is what the next one is told.
+    ///
+    /// # Errors
+    /// `Conflict` with the holder if it is taken, `Host` if the file cannot be written.
+    pub fn take(path: &Path, command: &str) -> Result<Self> {
         let trouble = |e: std::io::Error| {
             Error::host("could not lock the fleet").with("file", path.display()).because(e)
         };
@@ -50,12 +66,13 @@ impl Lock {
                 pid: std::process::id(),
                 host: computer_name(),
                 command: command.to_owned(),
+                since: OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
             };
             let text = serde_json::to_vec(&holder)
                 .map_err(|e| Error::bug("the lock cannot be written as JSON").because(e))?;
             file.set_len(0).map_err(trouble)?;
             file.write_all(&text).map_err(trouble)?;
-            return Ok(Self { _file: file });
+            return Ok(Self { _files: vec![file] });
         }
     }
 }
@@ -82,7 +99,8 @@ fn taken(file: &mut File) -> Error {
         Some(h) => Error::conflict(format!(
             "another fleet is at work here: `{}`, process {} on {}",
             h.command, h.pid, h.host
-        )),
+        ))
+        .with("since", h.since),
         None => Error::conflict("another fleet is at work here"),
     }
     .hint("wait until it has ended, or stop it with Ctrl-C")

@@ -1,6 +1,8 @@
 //! What fleet wrote down: identity only. Hides the lock, the file's format and the
 //! atomic write.
 
+mod journal;
+mod keep;
 mod lock;
 
 use std::collections::BTreeMap;
@@ -8,10 +10,12 @@ use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use fleet_driver::{Error, MachineId, Result};
+use fleet_driver::{Error, MachineId, Result, fault};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use journal::{CutOff, Journal, cut_off};
+pub use keep::{Entry, Keep};
 pub use lock::Lock;
 
 /// The version of `state.toml` that this program writes.
@@ -36,6 +40,27 @@ pub struct Record {
     pub created: String,
     /// Whether the guest has answered for the first time and its seed is gone.
     pub settled: bool,
+    /// Whether it was a manager of the swarm when that was last changed: of a machine that
+    /// is off nobody can be asked, and it may hold the swarm.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub manager: bool,
+    /// Whether the file protected it when it was last read; counts once the file does
+    /// not name it any more.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub protected: bool,
+    /// How often a new certificate was asked for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cert_serial: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 #[derive(Serialize, Deserialize)]
@@ -53,24 +78,27 @@ struct File {
 pub struct Store {
     dir: PathBuf,
     home: PathBuf,
+    keep: Keep,
     id: Option<String>,
     records: BTreeMap<String, Record>,
 }
 
 impl Store {
-    /// Reads the records of the fleet whose file is in `home`, without a lock.
+    /// Reads the records of the fleet whose file is in `home`, without a lock; `keep` is
+    /// what remembers the fleet if its folder is lost.
     ///
     /// # Errors
     /// `Host` if the file cannot be read, `Conflict` if it is damaged, newer than
     /// this program, or the copy of another fleet's.
-    pub fn open(home: &Path) -> Result<Self> {
+    pub fn open(home: &Path, keep: &Keep) -> Result<Self> {
         let home = home.canonicalize().map_err(|e| {
             Error::host("the fleet's folder cannot be read")
                 .with("folder", home.display())
                 .because(e)
         })?;
         let dir = home.join(".fleet");
-        let mut store = Self { dir, home, id: None, records: BTreeMap::new() };
+        let keep = keep.clone();
+        let mut store = Self { dir, home, keep, id: None, records: BTreeMap::new() };
         store.reload()?;
         Ok(store)
     }
@@ -84,7 +112,8 @@ impl Store {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                self.id = None;
+                // Whoever deletes `.fleet` may have renamed the fleet before.
+                self.id = self.keep.id_of(&self.home);
                 self.records.clear();
                 return Ok(());
             }
@@ -129,6 +158,23 @@ impl Store {
         &self.home
     }
 
+    /// What remembers the fleet outside its folder.
+    pub fn keep(&self) -> &Keep {
+        &self.keep
+    }
+
+    /// Whether the fleet here is the one of that id.
+    ///
+    /// Without records, the folder may be that of any fleet that was made in it.
+    pub fn knows(&self, id: &str) -> bool {
+        self.id.as_ref().is_none_or(|own| own == id)
+    }
+
+    /// Takes over the id of a fleet whose folder is gone.
+    pub fn take_over(&mut self, id: &str) {
+        self.id = Some(id.to_owned());
+    }
+
     /// The fleet's id: the recorded one, else made from its name and folder, so that
     /// it is the same again after every record was lost.
     pub fn fleet_id(&self, name: &str) -> String {
@@ -161,13 +207,17 @@ impl Store {
     }
 
     /// Takes the lock that whoever writes must hold, and reads the records again
-    /// under it.
+    /// under it; `fleet` is the fleet's name.
     ///
     /// # Errors
     /// `Conflict` with the holder's pid, host and command if it is taken.
-    pub fn lock(&mut self, command: &str) -> Result<Lock> {
+    pub fn lock(&mut self, fleet: &str, command: &str) -> Result<Lock> {
         private_dir(&self.dir)?;
-        let lock = Lock::take(&self.dir.join("lock"), command)?;
+        let here = Lock::take(&self.dir.join("lock"), command)?;
+        // `.fleet` may be deleted while its lock is held; this one is not.
+        let kept = self.keep.dir(&self.fleet_id(fleet));
+        private_dir(&kept)?;
+        let lock = here.and(Lock::take(&kept.join("lock"), command)?);
         self.reload()?;
         Ok(lock)
     }
@@ -190,13 +240,16 @@ impl Store {
         if self.records.remove(machine).is_some() { self.write() } else { Ok(()) }
     }
 
-    /// Removes the folder `.fleet` after the last machine is gone.
+    /// Removes the folder `.fleet`, and what was kept of the fleet elsewhere, after the
+    /// last machine is gone.
     ///
     /// # Errors
     /// `Host` if it cannot be removed.
-    pub fn clear(&mut self) -> Result<()> {
+    pub fn clear(&mut self, fleet: &str) -> Result<()> {
+        let id = self.fleet_id(fleet);
         self.records.clear();
         self.id = None;
+        self.keep.forget(&id)?;
         match std::fs::remove_dir_all(&self.dir) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::host("could not remove the fleet's folder")
@@ -216,6 +269,8 @@ impl Store {
         };
         let text = toml::to_string(&file)
             .map_err(|e| Error::bug("the records cannot be written as TOML").because(e))?;
+        // It may have been deleted while a run was going on.
+        private_dir(&self.dir)?;
         write_atomically(&self.path(), text.as_bytes())
     }
 }
@@ -234,6 +289,19 @@ pub fn private_dir(dir: &Path) -> Result<()> {
     })
 }
 
+/// Removes a file that may be absent.
+///
+/// # Errors
+/// `Host` with the file and the cause.
+pub fn remove_file(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::host("could not remove a file").with("file", path.display()).because(e))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Writes a file so that it is there whole or not at all, readable by its owner
 /// only: a new file, flushed to the disk, renamed over the old one, and the rename
 /// flushed too.
@@ -241,11 +309,14 @@ pub fn private_dir(dir: &Path) -> Result<()> {
 /// # Errors
 /// `Host` with the file and the cause, such as a full disk; the old file stays.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    fault::point("before-write", &name)?;
     let attempt = || -> std::io::Result<()> {
         let dir = path.parent().unwrap_or(Path::new("."));
         let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
+        fault::point("before-rename", &name).map_err(std::io::Error::other)?;
         file.persist(path).map_err(|e| e.error)?;
         std::fs::File::open(dir)?.sync_all()
     };
@@ -254,7 +325,8 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
             .with("file", path.display())
             .because(e)
             .hint("is the disk full, or the folder read-only?")
-    })
+    })?;
+    fault::point("after-write", &name)
 }
 
 #[cfg(test)]

@@ -112,8 +112,12 @@ pub enum Unit {
 pub enum StepId {
     /// Fetch, build or verify a base image.
     Image,
+    /// Write down again who a machine is, from its mark.
+    Adopt,
     /// Define the machine.
     Create,
+    /// Give a machine that is off another size, ports or options.
+    Resize,
     /// Start it.
     Start,
     /// Wait until it answers by SSH with the pinned host key.
@@ -128,10 +132,14 @@ pub enum StepId {
     WaitEngine,
     /// Initialise the swarm.
     InitSwarm,
+    /// Make a swarm decide again whose other managers are gone for good.
+    RecoverSwarm,
     /// Join the swarm.
     JoinSwarm,
     /// Set role, labels and availability of the node.
     UpdateNode,
+    /// Let the node take tasks again.
+    Activate,
     /// Wait until the node is ready.
     WaitReady,
     /// Move the node's tasks elsewhere.

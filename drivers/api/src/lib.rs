@@ -19,6 +19,7 @@ mod error;
 pub mod event;
 #[cfg(feature = "testing")]
 pub mod fake;
+pub mod fault;
 mod id;
 pub mod run;
 mod scratch;

@@ -206,11 +206,26 @@ async fn a_node_is_removed_once_it_is_down() {
 }
 
 #[tokio::test]
-async fn running_tasks_are_counted() {
+async fn tasks_tell_where_they_run_and_why_they_wait() {
     let (_dir, pki) = pki();
-    let tasks = ["running", "shutdown", "running", "preparing", "failed"]
-        .map(|state| json!({ "ID": state, "NodeID": "n1", "Status": { "State": state } }));
-    let (fake, engine) = engine(&pki, "127.0.0.1", always(&json!(tasks).to_string())).await;
-    assert_eq!(engine.tasks_on("n1", &cx()).await.unwrap(), 2);
-    assert_eq!(fake.requests()[0].query, "filters=%7B%22node%22%3A%5B%22n1%22%5D%7D");
+    let tasks = json!([
+        { "ServiceID": "s", "NodeID": "n1", "DesiredState": "running",
+          "Status": { "State": "running" } },
+        { "ServiceID": "s", "NodeID": "n1", "DesiredState": "shutdown",
+          "Status": { "State": "running" } },
+        { "ServiceID": "s", "DesiredState": "running",
+          "Status": { "State": "pending", "Err": "no suitable node" } },
+        { "ServiceID": "s", "NodeID": "n1", "DesiredState": "running",
+          "Status": { "State": "failed", "Err": "exit 1" } },
+    ]);
+    let (fake, engine) = engine(&pki, "127.0.0.1", always(&tasks.to_string())).await;
+    let seen = engine.tasks(&cx()).await.unwrap();
+    let told: Vec<_> = seen.iter().map(|t| (t.wanted, t.running, t.refused.is_some())).collect();
+    assert_eq!(
+        told,
+        [(true, true, false), (false, true, false), (true, false, true), (true, false, false)]
+    );
+    assert_eq!((seen[0].node.as_str(), seen[2].node.as_str()), ("n1", ""));
+    let query = &fake.requests()[0].query;
+    assert_eq!(query, "filters=%7B%22desired-state%22%3A%5B%22running%22%2C%22shutdown%22%5D%7D");
 }

@@ -21,6 +21,7 @@ fn spec() -> Spec {
         role: None,
         labels: BTreeMap::new(),
         availability: Availability::Active,
+        protected: false,
         engine: EngineSpec {
             install: Install::Auto,
             version: None,

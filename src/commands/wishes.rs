@@ -1,0 +1,55 @@
+//! What `up` may do, and `plan` then shows: the flags that both of them have.
+
+use std::collections::BTreeSet;
+
+use fleet_driver::Result;
+
+use super::Session;
+use crate::config::Spec;
+use crate::plan::{Force, Intent, Up};
+
+/// What may happen beyond what harms nobody
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct Wishes {
+    /// Machines of the file; all of them if none is named
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Remove machines of this fleet that the file does not name any more
+    #[arg(long)]
+    pub prune: bool,
+    /// Restart machines whose size, ports or driver options differ from the file
+    #[arg(long)]
+    pub restart: bool,
+    /// Make this machine anew, with an empty disk; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub replace: Vec<String>,
+    /// Remove or replace what is protected, and the last manager of a swarm
+    #[arg(long)]
+    pub force: bool,
+}
+
+impl Wishes {
+    /// The machines meant, and what may be done to them.
+    ///
+    /// # Errors
+    /// `NotFound` for a name that is not in the file.
+    pub(super) fn resolve(&self, session: &Session) -> Result<(Vec<Spec>, Intent)> {
+        for name in &self.replace {
+            session.spec(name)?;
+        }
+        let mut named = self.names.clone();
+        if !named.is_empty() {
+            named.extend(self.replace.iter().cloned());
+        }
+        let specs = session.select(&named)?;
+        let names: BTreeSet<String> = specs.iter().map(|spec| spec.name.clone()).collect();
+        let up = Up {
+            names,
+            prune: self.prune,
+            restart: self.restart,
+            replace: self.replace.iter().cloned().collect(),
+            force: Force::when(self.force),
+        };
+        Ok((specs, Intent::Up(up)))
+    }
+}
