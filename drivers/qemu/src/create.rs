@@ -8,7 +8,7 @@ use fleet_driver::{Cx, Level, MachineId, Result, VmSpec};
 
 use crate::args::{self, Sandbox, Seed, Start};
 use crate::folder::{Content, Folder};
-use crate::machine::{Machine, Ports, disk_mib};
+use crate::machine::{Machine, disk_mib};
 use crate::options::Options;
 use crate::process::Process;
 use crate::{Qemu, disk, ports, power, process, roll, seed};
@@ -36,29 +36,27 @@ impl Qemu {
             cx.reporter().note(Level::Warning, text);
             process = None;
         }
-        let had = match content {
-            Content::Whole(machine) if disk::is_gone(&folder) => {
-                folder.undo()?;
-                Some(machine.ports)
-            }
-            Content::Whole(machine) => {
+        match content {
+            Content::Whole(_) if disk::is_gone(&folder) => folder.undo()?,
+            Content::Whole(mut machine) => {
                 machine.agrees_with(spec)?;
-                let wanted = changed(id, &folder, &machine, spec, options);
+                // An interrupted change may have grown the disk and not written it down.
+                machine.disk_mib = disk::size_mib(&folder).unwrap_or(machine.disk_mib);
+                let wanted = changed(id, &machine, spec, options);
                 return apply(&folder, &machine, wanted, process, cx).await;
             }
-            Content::Nothing | Content::Foreign | Content::Half => None,
-        };
-        self.make(id, &folder, spec, options, had, cx).await
+            Content::Nothing | Content::Foreign | Content::Half => {}
+        }
+        self.make(id, &folder, spec, options, cx).await
     }
 
-    /// Makes a machine that is not there, on the ports that it `had`, if it was once.
+    /// Makes a machine that is not there.
     async fn make(
         &self,
         id: &MachineId,
         folder: &Folder,
         spec: &VmSpec,
         options: Options,
-        had: Option<Ports>,
         cx: &Cx,
     ) -> Result<()> {
         folder.make(cx)?;
@@ -69,7 +67,7 @@ impl Qemu {
         let _choosing = self.choosing_ports.lock().await;
         let _alone = roll::alone(cx).await?;
         let siblings = roll::others(cx.scratch_root(), id);
-        let ports = ports::choose(id, &options, had, &siblings)?;
+        let ports = ports::choose(id, &options, None, &siblings)?;
         let machine = Machine::new(id, spec, options, ports, accel);
         is_possible(&machine)?;
         folder.save(&machine)
@@ -77,19 +75,12 @@ impl Qemu {
 }
 
 /// What a machine that exists would be, were it as asked for now.
-fn changed(
-    id: &MachineId,
-    folder: &Folder,
-    machine: &Machine,
-    spec: &VmSpec,
-    options: Options,
-) -> Machine {
+fn changed(id: &MachineId, machine: &Machine, spec: &VmSpec, options: Options) -> Machine {
     let mut wanted = Machine::new(id, spec, options, machine.ports, machine.accel);
     // The image may have moved, but its disk stands on the file it was made from; and a
-    // disk does not shrink, also not one that an interrupted change has grown already.
+    // disk does not shrink.
     wanted.image = machine.image.clone();
-    let has = disk::size_mib(folder).unwrap_or(machine.disk_mib);
-    wanted.disk_mib = has.max(disk_mib(spec));
+    wanted.disk_mib = machine.disk_mib.max(disk_mib(spec));
     wanted.ports.ssh = wanted.options.ssh_port.unwrap_or(machine.ports.ssh);
     wanted.ports.engine = wanted.options.engine_port.unwrap_or(machine.ports.engine);
     wanted
@@ -104,14 +95,12 @@ async fn apply(
     process: Option<Process>,
     cx: &Cx,
 ) -> Result<()> {
-    let has = disk::size_mib(folder).unwrap_or(machine.disk_mib);
-    if wanted == *machine && wanted.disk_mib == has {
+    if wanted == *machine {
         return Ok(());
     }
     if process.is_some() {
         let mut marked = machine.clone();
         marked.mark.clone_from(&wanted.mark);
-        marked.disk_mib = has;
         if marked != *machine {
             folder.save(&marked)?;
         }
@@ -121,7 +110,7 @@ async fn apply(
         return Ok(());
     }
     is_possible(&wanted)?;
-    if wanted.disk_mib > has {
+    if wanted.disk_mib > machine.disk_mib {
         disk::grow(folder, wanted.disk_mib, cx).await?;
     }
     folder.save(&wanted)
