@@ -71,12 +71,13 @@ impl Standing {
 pub(super) struct Held<'a> {
     world: MutexGuard<'a, World>,
     file: Option<(&'a Disk, File)>,
+    touched: bool,
 }
 
 impl<'a> Held<'a> {
     pub(super) fn new(mut world: MutexGuard<'a, World>, disk: Option<&'a Disk>) -> Self {
         let file = disk.map(|disk| (disk, disk.read(&mut world)));
-        Self { world, file }
+        Self { world, file, touched: false }
     }
 }
 
@@ -90,13 +91,16 @@ impl Deref for Held<'_> {
 
 impl DerefMut for Held<'_> {
     fn deref_mut(&mut self) -> &mut World {
+        self.touched = true;
         &mut self.world
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        if let Some((disk, lock)) = &mut self.file {
+        if let Some((disk, lock)) = &mut self.file
+            && self.touched
+        {
             disk.write(&mut self.world, lock);
         }
     }

@@ -1,0 +1,341 @@
+//! A simulated world: guests of a file-backed fake driver, with SSH and an engine on
+//! loopback, that behave like Debian with Docker in a swarm. No machine boots.
+//!
+//! The world is one value behind a lock, whose rules are ordinary functions of it and of
+//! the time; `ssh` and `http` only carry requests to it. What is asked of a guest and
+//! not understood is an error there, and fails the test at its end.
+
+#![allow(dead_code, reason = "its parts are for tests that come and go")]
+
+mod api;
+mod disk;
+mod guest;
+mod http;
+mod journal;
+mod nodes;
+mod script;
+mod seed;
+mod ssh;
+mod swarm;
+mod tasks;
+mod text;
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use fleet_driver::fake::Fake;
+use tokio::sync::watch;
+
+use guest::Guest;
+use journal::Journal;
+pub use journal::{Event, What};
+use swarm::Swarm;
+
+/// How long things take.
+#[derive(Debug, Clone)]
+pub struct Delays {
+    /// From power to SSH.
+    pub boot: Duration,
+    /// From the start of an engine to its first answer.
+    pub engine: Duration,
+    /// Until a node that is gone is called down.
+    pub down: Duration,
+    /// Until a join is done.
+    pub join: Duration,
+    /// Until an engine has given up a join that nobody lets in.
+    pub join_timeout: Duration,
+    /// Until a promoted or demoted node has taken its part.
+    pub role: Duration,
+    /// Until a task has started, or ended.
+    pub task: Duration,
+    /// Until the managers have another leader.
+    pub election: Duration,
+}
+
+impl Default for Delays {
+    fn default() -> Self {
+        let ms = Duration::from_millis;
+        Self {
+            boot: ms(10),
+            engine: ms(15),
+            down: ms(50),
+            join: ms(5),
+            join_timeout: ms(300),
+            role: ms(10),
+            task: ms(3),
+            election: ms(10),
+        }
+    }
+}
+
+/// The world as its guests know it.
+pub(crate) struct State {
+    pub(crate) guests: BTreeMap<String, Guest>,
+    pub(crate) swarms: Vec<Swarm>,
+    pub(crate) journal: Journal,
+    pub(crate) delays: Delays,
+    /// The engine that images have.
+    pub(crate) image_engine: Option<String>,
+    /// The engines that can be installed, the newest first.
+    pub(crate) available: Vec<String>,
+    ids: u64,
+}
+
+impl State {
+    /// Lets pass what takes time, up to now.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        self.settle_guests(now);
+        self.settle_swarms(now);
+    }
+
+    /// An id as swarms give them: 25 letters and digits.
+    pub(crate) fn id(&mut self) -> String {
+        self.ids += 1;
+        format!("{:0>25}", format!("sim{}", self.ids))
+    }
+}
+
+/// What all parts of a world share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    state: Arc<Mutex<State>>,
+    points: Arc<watch::Sender<Points>>,
+}
+
+/// How many requests and answers have come by, and where the world stands still.
+#[derive(Debug, Clone, Copy)]
+struct Points {
+    passed: u64,
+    hold: u64,
+}
+
+impl Shared {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the world after what takes time has passed.
+    pub(crate) fn now<T>(&self, look: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let mut state = self.state();
+        let now = Instant::now();
+        state.settle(now);
+        look(&mut state, now)
+    }
+
+    /// Waits until something is so, with the world going on meanwhile.
+    pub(crate) async fn until<T>(
+        &self,
+        mut look: impl FnMut(&mut State, Instant) -> Option<T>,
+    ) -> T {
+        loop {
+            if let Some(found) = self.now(&mut look) {
+                return found;
+            }
+            nap(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// A point at which the world may be told to stand still.
+    pub(crate) async fn point(&self) {
+        let mut mine = 0;
+        self.points.send_modify(|points| {
+            points.passed += 1;
+            mine = points.passed;
+        });
+        let mut watch = self.points.subscribe();
+        // The sender lives as long as the value that this is a method of.
+        drop(watch.wait_for(|points| mine < points.hold).await);
+    }
+}
+
+/// Lets some time pass; tests have one way to do so, too.
+pub(crate) async fn nap(time: Duration) {
+    drop(tokio::time::timeout(time, std::future::pending::<()>()).await);
+}
+
+/// A running world; it ends when dropped.
+pub struct Sim {
+    shared: Shared,
+    runtime: Option<tokio::runtime::Runtime>,
+    addresses: BTreeMap<String, (SocketAddr, SocketAddr)>,
+}
+
+impl Sim {
+    /// A world for the driver [`Fake::on`] the same folder, with a guest for each of these
+    /// names as soon as there is a machine of that name.
+    #[allow(clippy::unused_async, reason = "callers need not know that it is quick")]
+    pub async fn start(dir: &Path, names: &[&str]) -> Self {
+        let state = State {
+            guests: names.iter().map(|name| ((*name).to_owned(), Guest::default())).collect(),
+            swarms: Vec::new(),
+            journal: Journal::new(),
+            delays: Delays::default(),
+            image_engine: Some("20.10.24+dfsg1".to_owned()),
+            available: ["26.1.5+dfsg1", "20.10.24+dfsg1"].map(str::to_owned).to_vec(),
+            ids: 0,
+        };
+        let points = watch::Sender::new(Points { passed: 0, hold: u64::MAX });
+        let shared = Shared { state: Arc::new(Mutex::new(state)), points: Arc::new(points) };
+        // Of its own, so that a test may wait for a child process as it likes.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let fake = Fake::on(dir);
+        let mut addresses = BTreeMap::new();
+        for name in names {
+            let _inside = runtime.enter();
+            let (ssh, ssh_at) = listener();
+            let (engine, engine_at) = listener();
+            runtime.spawn(ssh::serve(ssh, (*name).to_owned(), shared.clone()));
+            runtime.spawn(http::serve(engine, (*name).to_owned(), shared.clone()));
+            fake.endpoints(name, ssh_at, engine_at);
+            addresses.insert((*name).to_owned(), (ssh_at, engine_at));
+        }
+        runtime.spawn(watch_driver(fake, shared.clone()));
+        Self { shared, runtime: Some(runtime), addresses }
+    }
+
+    /// Where a guest's SSH is, whatever the driver says.
+    pub fn ssh(&self, name: &str) -> SocketAddr {
+        self.addresses[name].0
+    }
+
+    /// Where a guest's engine is, whatever the driver says.
+    pub fn engine(&self, name: &str) -> SocketAddr {
+        self.addresses[name].1
+    }
+
+    /// Changes how long things take.
+    pub fn delays(&self, change: impl FnOnce(&mut Delays)) {
+        change(&mut self.shared.state().delays);
+    }
+
+    /// Says which engine the images of machines made from now on have.
+    pub fn image_engine(&self, version: Option<&str>) {
+        self.shared.state().image_engine = version.map(str::to_owned);
+    }
+
+    /// Says which engines can be installed, the newest first.
+    pub fn available(&self, versions: &[&str]) {
+        self.shared.state().available = versions.iter().map(|&v| v.to_owned()).collect();
+    }
+
+    /// The text of a file in a guest.
+    pub fn file(&self, name: &str, path: &str) -> Option<String> {
+        self.shared.state().guests[name].disk.text(path)
+    }
+
+    /// The version of the engine that runs in a guest.
+    pub fn runs(&self, name: &str) -> Option<String> {
+        match &self.shared.now(|state, _| state.guests[name].engine.clone()) {
+            guest::Engine::Up { version, .. } => Some(version.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether copies of the seed's secrets are still in a guest.
+    pub fn holds_secrets(&self, name: &str) -> bool {
+        self.shared.state().guests[name].disk.secrets
+    }
+
+    /// Stops the engine of a guest as somebody in it might.
+    pub fn stop_engine(&self, name: &str) {
+        self.shared.now(|state, _| state.stop_engine(name));
+    }
+
+    /// Starts the engine of a guest, or starts it again.
+    pub fn restart_engine(&self, name: &str) {
+        self.shared.now(|state, now| state.restart_engine(name, now));
+    }
+
+    /// Everything that happened so far.
+    pub fn journal(&self) -> Vec<Event> {
+        self.shared.now(|state, _| state.journal.events())
+    }
+
+    /// How often something happened to a machine.
+    pub fn times(&self, name: &str, what: &What) -> usize {
+        self.journal().iter().filter(|e| e.machine == name && e.what == *what).count()
+    }
+
+    /// When a swarm that had a majority of its managers lost it.
+    pub fn lost_quorum(&self) -> Vec<Event> {
+        self.journal().into_iter().filter(|e| e.what == What::QuorumLost).collect()
+    }
+
+    /// The most nodes of one swarm whose engines were down at once after they had been
+    /// ready.
+    pub fn most_engines_down(&self) -> usize {
+        self.shared.now(|state, _| state.journal.most_down)
+    }
+
+    /// How many swarms were initialised.
+    pub fn swarms(&self) -> usize {
+        self.shared.state().swarms.len()
+    }
+
+    /// Scripts and commands that no guest understood.
+    pub fn unknown_scripts(&self) -> Vec<String> {
+        self.shared.state().journal.unknown.clone()
+    }
+
+    /// How many requests and answers of guests have come by: one as each script or
+    /// request arrives, one before each answer.
+    pub fn points(&self) -> u64 {
+        self.shared.points.borrow().passed
+    }
+
+    /// Makes the world stand still at the `n`th point from now, counted from 1: neither it
+    /// nor a later one passes until [`Sim::go_on`].
+    pub fn hold(&self, n: u64) {
+        self.shared.points.send_modify(|points| points.hold = points.passed + n);
+    }
+
+    /// Lets everything pass again.
+    pub fn go_on(&self) {
+        self.shared.points.send_modify(|points| points.hold = u64::MAX);
+    }
+
+    /// Waits until the world stands still; bound it by a deadline.
+    pub async fn held(&self) {
+        let mut watch = self.shared.points.subscribe();
+        drop(watch.wait_for(|points| points.passed >= points.hold).await);
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+        let complaints = std::mem::take(&mut self.shared.state().journal.complaints);
+        if !std::thread::panicking() {
+            assert!(complaints.is_empty(), "the world was puzzled:\n{}", complaints.join("\n"));
+        }
+    }
+}
+
+fn listener() -> (tokio::net::TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    (tokio::net::TcpListener::from_std(listener).unwrap(), address)
+}
+
+async fn watch_driver(fake: Fake, shared: Shared) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let standing = fake.standing();
+        shared.now(|state, now| {
+            state.look(now, &standing);
+            state.settle(now);
+        });
+    }
+}
