@@ -1,7 +1,18 @@
 //! The simulated world behaves as the real one would: whole commands on guests that never
 //! boot.
 
-use crate::support::sim::What;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use fleet::config::{Availability, Role};
+use fleet::engine::{Engine, Force, SwarmState};
+use fleet::pki::Pki;
+use fleet_driver::event::Reporter;
+use fleet_driver::{Cx, Error, ErrorKind, Power};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::proxy::{Fault, Proxy};
+use crate::support::sim::{Standing, What};
 use crate::support::world::World;
 
 const ALL: [&str; 3] = ["host1", "worker-1", "worker-2"];
@@ -46,4 +57,224 @@ async fn the_same_in_processes_of_their_own() {
     assert!(listed.starts_with("NAME"), "{listed}");
     world.child(&["down"]).await.exits(0);
     assert!(world.machines().is_empty());
+}
+
+#[tokio::test]
+async fn a_killed_up_is_finished_by_the_next() {
+    let world = World::three().await;
+    let mut running = world.spawn(&["up"], &[]);
+    world.until("a machine is made", |w| w.machines().iter().any(|m| m.whole)).await;
+    running.kill();
+    assert_eq!(running.end().await.signal, Some(9));
+    world.fleet(&["up"]).await.exits(0);
+    world.fleet(&["up"]).await.exits(0).says("Nothing to do");
+    for name in ALL {
+        assert_eq!(world.sim.times(name, &What::Created), 1, "{name}");
+    }
+    assert_eq!(world.sim.swarms(), 1);
+}
+
+#[tokio::test]
+async fn a_command_can_be_killed_at_every_point() {
+    let world = World::three().await;
+    let killed = world.killed_at_verb(5, &["up"]).await.expect("there are five points");
+    assert_eq!(killed.signal, Some(9));
+    // Half of a script or request, and of its answer.
+    for point in [1, 2] {
+        let killed = world.killed_at_guest(point, &["up"]).await.expect("guests are asked");
+        assert_eq!(killed.signal, Some(9));
+    }
+    world.child(&["up"]).await.exits(0);
+    assert!(world.killed_at_verb(1, &["up"]).await.is_none(), "nothing is to be done");
+    let killed = world.killed_at_verb(1, &["down"]).await.expect("machines are destroyed");
+    assert_eq!((killed.signal, world.machines().len()), (Some(9), 3));
+    world.child(&["down"]).await.exits(0);
+    assert!(world.machines().is_empty());
+}
+
+#[tokio::test]
+async fn ctrl_c_reaches_a_child() {
+    let world = World::three().await;
+    world.sim.hold(1);
+    let running = world.spawn(&["up"], &[]);
+    world.sim.held().await;
+    running.interrupt();
+    running.end().await.exits(130);
+    world.sim.go_on();
+    world.fleet(&["up"]).await.exits(0);
+}
+
+#[tokio::test]
+async fn two_of_three_managers_are_a_quorum_and_one_is_none() {
+    let world = World::managers().await;
+    world.fleet(&["up"]).await.exits(0);
+    let (cx, engine) = (cx(), engine(&world, "host-1"));
+    let nodes = engine.nodes(&cx).await.unwrap();
+    assert_eq!(nodes.iter().filter(|n| n.reachable).count(), 3);
+    world.fake.power("host-3", Power::Stopped);
+    world.until("host-3 is down", |w| down(w) == ["host-3"]).await;
+    assert_eq!(engine.nodes(&cx).await.unwrap().iter().filter(|n| n.reachable).count(), 2);
+    assert!(world.sim.lost_quorum().is_empty());
+
+    world.fake.power("host-2", Power::Stopped);
+    world.until("the quorum is lost", |w| !w.sim.lost_quorum().is_empty()).await;
+    let error = engine.nodes(&cx).await.unwrap_err();
+    // As real engines do: `code = Unknown` becomes 500.
+    assert_eq!((error.kind(), status(&error)), (ErrorKind::Busy, Some("500")));
+    assert!(error.to_string().contains("The swarm does not have a leader"), "{error}");
+    let facts = engine.facts(&cx).await.unwrap().swarm;
+    assert!(facts.manager && facts.state == SwarmState::Active, "{facts:?}");
+
+    world.fake.power("host-2", Power::Running);
+    world.until("there is a leader again", |w| w.sim.times("host-1", &What::QuorumBack) > 0).await;
+    world.fake.power("host-3", Power::Running);
+    world.until("all are ready", |w| down(w).is_empty()).await;
+    let nodes = engine.nodes(&cx).await.unwrap();
+    assert_eq!(nodes.iter().filter(|n| n.leader).count(), 1);
+}
+
+#[tokio::test]
+async fn swarms_refuse_as_real_ones_do() {
+    let world = World::three().await;
+    world.fleet(&["up"]).await.exits(0);
+    let (cx, engine) = (cx(), engine(&world, "host1"));
+    let nodes = engine.nodes(&cx).await.unwrap();
+    let of = |name: &str| nodes.iter().find(|n| n.hostname == name).unwrap();
+    let (host, worker) = (of("host1"), of("worker-1"));
+    let refused = engine
+        .update_node(&host.id, Role::Worker, Availability::Active, &host.labels, &cx)
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("attempting to demote the last manager"), "{refused}");
+    let refused = engine.remove_node(&host.id, Force::Yes, &cx).await.unwrap_err();
+    assert_eq!(status(&refused), Some("400"));
+    let refused = engine.remove_node(&worker.id, Force::No, &cx).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Busy);
+    assert_eq!(engine.leave(Force::No, &cx).await.unwrap_err().kind(), ErrorKind::Conflict);
+    // Removed by force, a node learns so; it can leave then.
+    engine.remove_node(&worker.id, Force::Yes, &cx).await.unwrap();
+    let own = self::engine(&world, "worker-1");
+    assert!(matches!(own.facts(&cx).await.unwrap().swarm.state, SwarmState::Error(_)));
+    own.leave(Force::No, &cx).await.unwrap();
+    assert_eq!(own.facts(&cx).await.unwrap().swarm.state, SwarmState::Inactive);
+    world.fleet(&["up"]).await.exits(0);
+    assert_eq!(engine.nodes(&cx).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn tasks_move_away_from_what_is_drained_and_are_lost_with_what_dies() {
+    let world = World::three().await;
+    world.fleet(&["up"]).await.exits(0);
+    world.sim.service("web", 4, &["node.role==worker"]);
+    let both = ["worker-1", "worker-1", "worker-2", "worker-2"];
+    world.until("the tasks run", |w| w.sim.runs_on("web") == both).await;
+    world.fleet(&["down", "worker-2"]).await.exits(0);
+    assert_eq!(world.sim.runs_on("web"), ["worker-1"; 4]);
+    assert!(!lost_tasks(&world));
+    world.fake.vanish("worker-1");
+    world.until("the tasks are lost", lost_tasks).await;
+    assert_eq!(world.sim.runs_on("web"), ["-"; 4]);
+    world.until("its node is down", |w| down(w) == ["worker-1"]).await;
+    world.fleet(&["up"]).await.exits(0);
+    world.until("the tasks run again", |w| !w.sim.runs_on("web").contains(&"-".into())).await;
+    assert_eq!(world.sim.nodes().len(), 3, "no node is left behind: {:?}", world.sim.nodes());
+}
+
+#[tokio::test]
+async fn engines_are_installed_replaced_and_set_anew() {
+    let world = World::three().await;
+    world.sim.image_engine(None);
+    world.sim.available(&["20.10.24+dfsg1"]);
+    world.fleet(&["up"]).await.exits(0);
+    assert_eq!(world.sim.runs("host1").as_deref(), Some("20.10.24+dfsg1"));
+    world.sim.available(&["26.1.5+dfsg1", "20.10.24+dfsg1"]);
+    world.edit(|text| format!("{text}[engine]\nversion = \"26.1\"\nlabels = {{ site = \"x\" }}\n"));
+    world.fleet(&["up"]).await.exits(0);
+    for name in ALL {
+        assert_eq!(world.sim.runs(name).as_deref(), Some("26.1.5+dfsg1"));
+        let settings = world.sim.file(name, "/etc/docker/daemon.json").unwrap();
+        assert!(settings.contains("site=x"), "{settings}");
+    }
+    assert!(world.sim.most_engines_down() >= 1);
+    world.edit(|text| text.replace("26.1", "99"));
+    world.fleet(&["up"]).await.exits(1).says("there is no docker.io 99");
+    assert_eq!(world.sim.unknown_scripts(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_no_guest_understands_is_told_and_kept() {
+    let world = World::three().await;
+    world.fleet(&["up", "worker-1", "host1"]).await.exits(0);
+    world.child(&["ssh", "host1", "true"]).await.exits(0);
+    world.child(&["ssh", "host1", "frobnicate"]).await.exits(127).says("frobnicate");
+    assert_eq!(world.sim.unknown_scripts(), ["frobnicate"]);
+}
+
+#[tokio::test]
+async fn an_engine_lets_in_its_own_fleet_alone() {
+    let world = World::three().await;
+    world.fleet(&["up"]).await.exits(0);
+    let strange = tempfile::tempdir().unwrap();
+    let pki = Pki::open_or_create(&strange.path().join("certs"), "strange").unwrap();
+    let engine = Engine::new(world.sim.engine("host1"), &pki).unwrap();
+    assert_eq!(engine.facts(&cx()).await.unwrap_err().kind(), ErrorKind::Conflict);
+}
+
+#[tokio::test]
+async fn faults_on_the_way_are_lived_through() {
+    let world = World::three().await;
+    let ms = Duration::from_millis;
+    let faults = [
+        Fault::Refused(ms(80)),
+        Fault::CloseAtOnce,
+        Fault::Reset(0),
+        Fault::Reset(100),
+        Fault::Slow(512, ms(1)),
+    ];
+    let ssh = Proxy::start(world.sim.ssh("host1"), &faults);
+    let engine = Proxy::start(world.sim.engine("worker-1"), &faults);
+    world.through("host1", Some(&ssh), None);
+    world.through("worker-1", None, Some(&engine));
+    world.fleet(&["up"]).await.exits(0);
+    for proxy in [&ssh, &engine] {
+        assert_eq!(proxy.seen()[..4], faults[1..]);
+        assert_eq!(proxy.left(), 0);
+    }
+    engine.order(&[Fault::Garbage]);
+    let facts = self::engine_at(&world, engine.address).facts(&cx()).await;
+    assert_eq!(facts.unwrap_err().kind(), ErrorKind::Conflict);
+    engine.order(&[Fault::Silence]);
+    let soon = cx().within(ms(100));
+    let facts = self::engine_at(&world, engine.address).facts(&soon).await;
+    assert_eq!(facts.unwrap_err().kind(), ErrorKind::Busy);
+    self::engine_at(&world, engine.address).facts(&cx()).await.unwrap();
+}
+
+fn cx() -> Cx {
+    Cx::new("/nowhere", Reporter::silent(), CancellationToken::new())
+        .within(Duration::from_secs(20))
+}
+
+fn engine(world: &World, name: &str) -> Engine {
+    engine_at(world, world.sim.engine(name))
+}
+
+fn engine_at(world: &World, address: SocketAddr) -> Engine {
+    let pki = Pki::load(&world.dir().join(".fleet/certs")).unwrap();
+    Engine::new(address, &pki).unwrap()
+}
+
+fn status(error: &Error) -> Option<&str> {
+    let mut context = error.context().iter();
+    context.find(|(key, _)| *key == "status").map(|(_, value)| value.as_str())
+}
+
+/// The machines whose node is down.
+fn down(world: &World) -> Vec<String> {
+    let nodes = world.sim.nodes().into_iter();
+    nodes.filter(|(_, state)| *state == Standing::Down).map(|(name, _)| name).collect()
+}
+
+fn lost_tasks(world: &World) -> bool {
+    world.sim.journal().iter().any(|event| matches!(event.what, What::TasksLost(_)))
 }

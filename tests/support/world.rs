@@ -12,6 +12,7 @@ use fleet::registry::Registry;
 use fleet_driver::fake::{Fake, Standing};
 use tokio::process::Child;
 
+use super::proxy::Proxy;
 use super::scenario::Ended;
 use super::sim::Sim;
 
@@ -58,11 +59,12 @@ const BEGIN: &str = "---- the child begins ----\n";
 
 /// A fleet in a folder of its own, and its world in another.
 pub struct World {
-    dir: tempfile::TempDir,
+    pub sim: Sim,
     /// The same machines as those of the commands; ordered troubles hold for commands in
     /// this process.
     pub fake: Fake,
-    pub sim: Sim,
+    // After what uses it.
+    dir: tempfile::TempDir,
 }
 
 /// How a child ended.
@@ -101,7 +103,7 @@ impl World {
         assert!(made.unwrap().success(), "qemu-img works");
         let fake = Fake::on(&dir.path().join("world"));
         let sim = Sim::start(&dir.path().join("world"), names).await;
-        Self { dir, fake, sim }
+        Self { sim, fake, dir }
     }
 
     /// One manager and two workers.
@@ -205,6 +207,13 @@ impl World {
     pub async fn killed_at_verb(&self, n: u64, args: &[&str]) -> Option<Done> {
         let done = self.spawn(args, &[(DIES_AT, &n.to_string())]).end().await;
         done.signal.is_some().then_some(done)
+    }
+
+    /// Leads fleet to a guest through proxies, where they are given.
+    pub fn through(&self, name: &str, ssh: Option<&Proxy>, engine: Option<&Proxy>) {
+        let ssh = ssh.map_or_else(|| self.sim.ssh(name), |proxy| proxy.address);
+        let engine = engine.map_or_else(|| self.sim.engine(name), |proxy| proxy.address);
+        self.fake.endpoints(name, ssh, engine);
     }
 
     /// Waits until the world is so; fails the test after a while.

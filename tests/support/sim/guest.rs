@@ -15,6 +15,8 @@ use super::seed::Seed;
 pub struct Guest {
     /// Which disk it has; 0 if there is no machine.
     pub incarnation: u64,
+    /// Whether the machine was ever complete.
+    whole: bool,
     boots: u64,
     pub phase: Phase,
     pub disk: Disk,
@@ -51,6 +53,7 @@ impl Default for Guest {
     fn default() -> Self {
         Self {
             incarnation: 0,
+            whole: false,
             boots: 0,
             phase: Phase::Off,
             disk: Disk::default(),
@@ -84,16 +87,17 @@ impl State {
             }
             let guest = self.guests.get_mut(&name).expect("it was listed");
             if incarnation != guest.incarnation {
-                if guest.incarnation != 0 {
+                if guest.whole {
                     self.journal.note(&name, What::Destroyed);
                 }
                 *guest = Guest { incarnation, ..Guest::default() };
                 guest.disk.engine.clone_from(&self.image_engine);
-                if incarnation != 0 {
-                    self.journal.note(&name, What::Created);
-                }
             }
             let Some(found) = found else { continue };
+            if found.whole && !guest.whole {
+                guest.whole = true;
+                self.journal.note(&name, What::Created);
+            }
             guest.boots = found.boots;
             let seed = found.spec.seed.iter();
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

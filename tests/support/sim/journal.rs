@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// Something that happened to a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// A machine with a new disk is there.
+    /// A machine with a new disk is there, complete.
     Created,
     Started,
     Stopped,

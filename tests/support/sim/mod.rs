@@ -27,11 +27,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fleet_driver::fake::Fake;
+use serde_json::json;
 use tokio::sync::watch;
 
 use guest::Guest;
 use journal::Journal;
 pub use journal::{Event, What};
+pub use nodes::Standing;
 use swarm::Swarm;
 
 /// How long things take.
@@ -103,6 +105,8 @@ impl State {
 pub(crate) struct Shared {
     state: Arc<Mutex<State>>,
     points: Arc<watch::Sender<Points>>,
+    /// Whether the world has ended; held while its folder is read.
+    over: Arc<Mutex<bool>>,
 }
 
 /// How many requests and answers have come by, and where the world stands still.
@@ -178,7 +182,11 @@ impl Sim {
             ids: 0,
         };
         let points = watch::Sender::new(Points { passed: 0, hold: u64::MAX });
-        let shared = Shared { state: Arc::new(Mutex::new(state)), points: Arc::new(points) };
+        let shared = Shared {
+            state: Arc::new(Mutex::new(state)),
+            points: Arc::new(points),
+            over: Arc::default(),
+        };
         // Of its own, so that a test may wait for a child process as it likes.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -279,6 +287,50 @@ impl Sim {
         self.shared.state().swarms.len()
     }
 
+    /// Makes a service of so many tasks in the swarm that has a leader, where the
+    /// constraints allow; gives its id.
+    pub fn service(&self, name: &str, replicas: usize, constraints: &[&str]) -> String {
+        let spec = json!({
+            "Name": name,
+            "TaskTemplate": { "Placement": { "Constraints": constraints } },
+            "Mode": { "Replicated": { "Replicas": replicas } },
+        });
+        self.shared.now(|state, _| {
+            let led = state.swarms.iter().position(|swarm| swarm.leader.is_some());
+            state.create_service(led.expect("a swarm with a leader"), &spec).unwrap()
+        })
+    }
+
+    /// The machines on which the wanted tasks of a service run, sorted; a task that does not
+    /// run yet is `-`.
+    pub fn runs_on(&self, service: &str) -> Vec<String> {
+        self.shared.now(|state, _| {
+            let mut places = Vec::new();
+            for swarm in &state.swarms {
+                let found = swarm.services.iter().find(|s| s.name == service);
+                let Some(found) = found else { continue };
+                for task in swarm.tasks.iter().filter(|t| t.service == found.id && t.wanted) {
+                    let node = task.node.as_deref().and_then(|id| swarm.node(id));
+                    let running = task.phase == tasks::Phase::Running;
+                    let place = node.filter(|_| running).map_or("-", |n| n.host.as_str());
+                    places.push(place.to_owned());
+                }
+            }
+            places.sort();
+            places
+        })
+    }
+
+    /// The nodes of all swarms, as their managers see them: machine and state, sorted.
+    pub fn nodes(&self) -> Vec<(String, Standing)> {
+        self.shared.now(|state, _| {
+            let nodes = state.swarms.iter().flat_map(|swarm| &swarm.nodes);
+            let mut nodes: Vec<_> = nodes.map(|n| (n.host.clone(), n.state)).collect();
+            nodes.sort();
+            nodes
+        })
+    }
+
     /// Scripts and commands that no guest understood.
     pub fn unknown_scripts(&self) -> Vec<String> {
         self.shared.state().journal.unknown.clone()
@@ -310,6 +362,7 @@ impl Sim {
 
 impl Drop for Sim {
     fn drop(&mut self) {
+        *self.shared.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -332,7 +385,13 @@ async fn watch_driver(fake: Fake, shared: Shared) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let standing = fake.standing();
+        let standing = {
+            let over = shared.over.lock().unwrap_or_else(PoisonError::into_inner);
+            if *over {
+                return;
+            }
+            fake.standing()
+        };
         shared.now(|state, now| {
             state.look(now, &standing);
             state.settle(now);

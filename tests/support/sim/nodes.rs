@@ -23,7 +23,7 @@ pub enum Availability {
 }
 
 /// What the managers think of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     Unknown,
     Ready,
