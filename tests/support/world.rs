@@ -184,8 +184,8 @@ impl World {
 
     /// Runs a command in a child that is killed as its `n`th script or request, counted
     /// from 1, has reached a guest, or as its answer is about to leave: each of them has two
-    /// points. `None` if the command ended before.
-    pub async fn killed_at_guest(&self, n: u64, args: &[&str]) -> Option<Done> {
+    /// points. [`Done::killed`] tells whether the command got so far.
+    pub async fn killed_at_guest(&self, n: u64, args: &[&str]) -> Done {
         self.sim.hold(n);
         let mut running = self.spawn(args, &[]);
         let held = tokio::select! {
@@ -198,15 +198,14 @@ impl World {
         }
         let done = running.end().await;
         self.sim.go_on();
-        held.then_some(done)
+        done
     }
 
     /// Runs a command in a child that kills itself at the `n`th point, counted from 1, of
     /// the verbs that change a machine: before each verb, wherever one waits inside, and
-    /// after it. `None` if the command ended before.
-    pub async fn killed_at_verb(&self, n: u64, args: &[&str]) -> Option<Done> {
-        let done = self.spawn(args, &[(DIES_AT, &n.to_string())]).end().await;
-        done.signal.is_some().then_some(done)
+    /// after it. [`Done::killed`] tells whether the command got so far.
+    pub async fn killed_at_verb(&self, n: u64, args: &[&str]) -> Done {
+        self.spawn(args, &[(DIES_AT, &n.to_string())]).end().await
     }
 
     /// Leads fleet to a guest through proxies, where they are given.
@@ -254,6 +253,11 @@ impl Running {
 }
 
 impl Done {
+    /// Whether a signal ended it.
+    pub fn killed(&self) -> bool {
+        self.signal.is_some()
+    }
+
     /// Fails the test unless it ended with this code.
     pub fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);

@@ -1,6 +1,6 @@
 //! Services and their tasks: where they run, and that they move.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -36,7 +36,8 @@ pub enum Phase {
     Running,
     Stopping(Instant),
     Shutdown,
-    /// It ended with its engine.
+    /// It ended with its engine, and the managers do not know it yet.
+    Lost,
     Failed,
 }
 
@@ -160,7 +161,7 @@ impl State {
                     "Status": { "State": match task.phase {
                         Phase::Pending => "pending",
                         Phase::Starting(_) => "starting",
-                        Phase::Running | Phase::Stopping(_) => "running",
+                        Phase::Running | Phase::Stopping(_) | Phase::Lost => "running",
                         Phase::Shutdown => "shutdown",
                         Phase::Failed => "failed",
                     } },
@@ -180,14 +181,16 @@ impl State {
         }
     }
 
-    /// Ends the tasks of a node; says how many of them were wanted there.
+    /// Ends the tasks of a node; says how many of them were to go on.
     pub fn lose_tasks(&mut self, at: usize, node: &str) -> usize {
         let mut lost = 0;
         for task in &mut self.swarms[at].tasks {
             let here = task.node.as_deref() == Some(node);
-            if here && !matches!(task.phase, Phase::Shutdown | Phase::Failed) {
+            if here && matches!(task.phase, Phase::Starting(_) | Phase::Running) {
                 lost += usize::from(task.phase == Phase::Running);
-                task.phase = Phase::Failed;
+                task.phase = Phase::Lost;
+            } else if here && matches!(task.phase, Phase::Stopping(_)) {
+                task.phase = Phase::Lost;
             }
         }
         lost
@@ -200,11 +203,20 @@ impl State {
         }
         let takes = self.delays.task;
         let mut fresh = Vec::new();
+        let swarm = &self.swarms[at];
+        let living: BTreeSet<String> = {
+            let living = swarm.nodes.iter().filter(|node| self.alive(&swarm.id, node));
+            living.map(|node| node.id.clone()).collect()
+        };
         let swarm = &mut self.swarms[at];
         for task in &mut swarm.tasks {
+            let alive = task.node.as_ref().is_some_and(|node| living.contains(node));
+            let there = swarm.nodes.iter().any(|n| Some(&n.id) == task.node.as_ref());
             match task.phase {
-                Phase::Starting(until) if now >= until => task.phase = Phase::Running,
-                Phase::Stopping(until) if now >= until => task.phase = Phase::Shutdown,
+                Phase::Starting(until) if now >= until && alive => task.phase = Phase::Running,
+                Phase::Stopping(until) if now >= until && alive => task.phase = Phase::Shutdown,
+                // The engine is back and says so, or nobody will ever.
+                Phase::Lost if alive || !there => task.phase = Phase::Failed,
                 _ => {}
             }
         }
@@ -218,6 +230,7 @@ impl State {
                     task.node.is_some() && !node(&task.node).is_some_and(|n| service.fits(n));
                 match task.phase {
                     Phase::Failed => task.wanted = false,
+                    Phase::Lost if misplaced => task.wanted = false,
                     Phase::Starting(_) | Phase::Running if misplaced => {
                         task.wanted = false;
                         task.phase = Phase::Stopping(now + takes);

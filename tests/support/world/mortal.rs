@@ -21,7 +21,8 @@ impl Mortal {
     fn point(&self) {
         let now = self.points.fetch_add(1, Ordering::SeqCst) + 1;
         if self.dies_at == Some(now) {
-            super::signal(std::process::id(), "KILL");
+            // As sudden as SIGKILL, and no other thread does anything any more.
+            std::process::abort();
         }
     }
 

@@ -27,7 +27,8 @@ pub(super) struct Disk {
 /// What was last read or written.
 #[derive(Default)]
 struct Known {
-    generation: u64,
+    /// None before the first look.
+    generation: Option<u64>,
     text: String,
     made: u64,
     /// The incarnations of the machines that were running.
@@ -159,7 +160,7 @@ impl Disk {
         lock.lock().expect(HOPELESS);
         let mut number = String::new();
         lock.read_to_string(&mut number).expect(HOPELESS);
-        let generation = number.trim().parse().unwrap_or(0);
+        let generation: Option<u64> = Some(number.parse().unwrap_or(0));
         let mut known = self.known();
         if generation == known.generation {
             return lock;
@@ -206,10 +207,11 @@ impl Disk {
         if text == known.text {
             return;
         }
-        known.generation += 1;
-        lock.set_len(0).expect(HOPELESS);
+        let generation = known.generation.unwrap_or(0) + 1;
+        known.generation = Some(generation);
+        // In one piece: whoever is killed here leaves the former number or this one.
         lock.seek(SeekFrom::Start(0)).expect(HOPELESS);
-        write!(lock, "{}", known.generation).expect(HOPELESS);
+        lock.write_all(format!("{generation:020}").as_bytes()).expect(HOPELESS);
         // It holds keys; `tempfile` makes it 0600.
         let mut file = tempfile::NamedTempFile::new_in(&self.dir).expect(HOPELESS);
         file.write_all(text.as_bytes()).expect(HOPELESS);
