@@ -73,7 +73,7 @@ impl Guest {
 
 impl State {
     /// Takes over what the driver did to its machines.
-    pub fn look(&mut self, now: Instant, standing: &[Standing]) {
+    pub(super) fn look(&mut self, now: Instant, standing: &[Standing]) {
         let names: Vec<String> = self.guests.keys().cloned().collect();
         for name in names {
             let found = standing.iter().find(|s| s.id.machine() == name);

@@ -75,6 +75,9 @@ impl Default for Delays {
 
 /// The world as its guests know it.
 pub(crate) struct State {
+    driver: Fake,
+    /// Nobody looks at the driver's folder any more: it may be gone.
+    over: bool,
     pub(crate) guests: BTreeMap<String, Guest>,
     pub(crate) swarms: Vec<Swarm>,
     pub(crate) journal: Journal,
@@ -89,6 +92,11 @@ pub(crate) struct State {
 impl State {
     /// Lets pass what takes time, up to now.
     pub(crate) fn settle(&mut self, now: Instant) {
+        if !self.over {
+            // Under the lock of this value, so that no older look comes after a newer one.
+            let standing = self.driver.standing();
+            self.look(now, &standing);
+        }
         self.settle_guests(now);
         self.settle_swarms(now);
     }
@@ -105,8 +113,6 @@ impl State {
 pub(crate) struct Shared {
     state: Arc<Mutex<State>>,
     points: Arc<watch::Sender<Points>>,
-    /// Whether the world has ended; held while its folder is read.
-    over: Arc<Mutex<bool>>,
 }
 
 /// How many requests and answers have come by, and where the world stands still.
@@ -172,7 +178,10 @@ impl Sim {
     /// names as soon as there is a machine of that name.
     #[allow(clippy::unused_async, reason = "callers need not know that it is quick")]
     pub async fn start(dir: &Path, names: &[&str]) -> Self {
+        let fake = Fake::on(dir);
         let state = State {
+            driver: fake.clone(),
+            over: false,
             guests: names.iter().map(|name| ((*name).to_owned(), Guest::default())).collect(),
             swarms: Vec::new(),
             journal: Journal::new(),
@@ -182,18 +191,13 @@ impl Sim {
             ids: 0,
         };
         let points = watch::Sender::new(Points { passed: 0, hold: u64::MAX });
-        let shared = Shared {
-            state: Arc::new(Mutex::new(state)),
-            points: Arc::new(points),
-            over: Arc::default(),
-        };
+        let shared = Shared { state: Arc::new(Mutex::new(state)), points: Arc::new(points) };
         // Of its own, so that a test may wait for a child process as it likes.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        let fake = Fake::on(dir);
         let mut addresses = BTreeMap::new();
         for name in names {
             let _inside = runtime.enter();
@@ -204,7 +208,7 @@ impl Sim {
             fake.endpoints(name, ssh_at, engine_at);
             addresses.insert((*name).to_owned(), (ssh_at, engine_at));
         }
-        runtime.spawn(watch_driver(fake, shared.clone()));
+        runtime.spawn(go_on(shared.clone()));
         Self { shared, runtime: Some(runtime), addresses }
     }
 
@@ -362,7 +366,7 @@ impl Sim {
 
 impl Drop for Sim {
     fn drop(&mut self) {
-        *self.shared.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.shared.state().over = true;
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -380,21 +384,12 @@ fn listener() -> (tokio::net::TcpListener, SocketAddr) {
     (tokio::net::TcpListener::from_std(listener).unwrap(), address)
 }
 
-async fn watch_driver(fake: Fake, shared: Shared) {
+/// Lets the world go on where nobody asks anything of it.
+async fn go_on(shared: Shared) {
     let mut ticks = tokio::time::interval(Duration::from_millis(5));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let standing = {
-            let over = shared.over.lock().unwrap_or_else(PoisonError::into_inner);
-            if *over {
-                return;
-            }
-            fake.standing()
-        };
-        shared.now(|state, now| {
-            state.look(now, &standing);
-            state.settle(now);
-        });
+        shared.now(|_, _| ());
     }
 }
