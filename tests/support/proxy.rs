@@ -203,11 +203,9 @@ async fn carry(
     mut left: usize,
 ) -> End {
     let mut buffer = vec![0; most];
-    loop {
-        let Ok(read) = from.read(&mut buffer).await else { break };
-        if read == 0 {
-            break;
-        }
+    while let Ok(read) = from.read(&mut buffer).await
+        && read > 0
+    {
         let passes = read.min(left);
         if to.write_all(&buffer[..passes]).await.is_err() {
             break;

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use super::disk::Membership;
 use super::guest::Engine;
 use super::http::Request;
+use super::joining::LATE;
 use super::nodes::{self, Role};
-use super::swarm::{Answer, LATE, Refusal, refuse};
+use super::swarm::{Answer, Refusal, refuse};
 use super::{Shared, State};
 
 /// Answers a request: status and body.

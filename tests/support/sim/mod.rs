@@ -11,6 +11,7 @@ mod api;
 mod disk;
 mod guest;
 mod http;
+mod joining;
 mod journal;
 mod nodes;
 mod script;

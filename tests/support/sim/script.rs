@@ -156,7 +156,7 @@ fn facts(guest: &Guest) -> String {
     let mut say = |name: &str, value: &str| {
         // A shell's `$(…)` takes the line ends off.
         let value = value.trim_end_matches('\n');
-        out += &format!("{name} {}\n{value}\n", value.len());
+        out.extend([name, " ", &value.len().to_string(), "\n", value, "\n"]);
     };
     say("fleet-facts", "1");
     say("os", OS);

@@ -83,7 +83,7 @@ impl Seed {
         disk.user.clone_from(&self.user);
         disk.login.clone_from(&self.login);
         disk.host_key.clone_from(&self.host_key);
-        disk.lab = self.lab.split('/').next().unwrap_or_default().to_owned();
+        self.lab.split('/').next().unwrap_or_default().clone_into(&mut disk.lab);
         for command in &self.early {
             early(command, disk)?;
         }

@@ -238,13 +238,13 @@ impl State {
                     _ => {}
                 }
             }
-            let slots: Vec<(usize, Option<String>)> = match service.replicas {
-                Some(replicas) => (1..=replicas).map(|slot| (slot, None)).collect(),
-                None => {
-                    let nodes = swarm.nodes.iter().enumerate().filter(|(_, n)| service.fits(n));
-                    nodes.map(|(_, n)| (0, Some(n.id.clone()))).collect()
-                }
+            let everywhere = || {
+                let nodes = swarm.nodes.iter().filter(|n| service.fits(n));
+                nodes.map(|n| (0, Some(n.id.clone()))).collect()
             };
+            let some = |replicas| (1..=replicas).map(|slot| (slot, None)).collect();
+            let slots: Vec<(usize, Option<String>)> =
+                service.replicas.map_or_else(everywhere, some);
             for (slot, place) in slots {
                 let there = swarm.tasks.iter().any(|t| {
                     let same = place.is_none() || t.node == place;

@@ -9,8 +9,7 @@ use serde_json::{Map, Value};
 pub fn word(text: &str) -> Option<(String, &str)> {
     let mut out = String::new();
     let mut rest = text;
-    loop {
-        let Some(c) = rest.chars().next() else { break };
+    while let Some(c) = rest.chars().next() {
         match c {
             '\'' => {
                 let (inside, after) = rest[1..].split_once('\'')?;

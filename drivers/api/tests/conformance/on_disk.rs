@@ -13,7 +13,7 @@ struct OnDisk {
 
 impl OnDisk {
     fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        Self { dir: tempfile::tempdir().expect("a temporary folder can be made") }
     }
 }
 
