@@ -123,17 +123,23 @@ impl Host {
             .join("fleet")
     }
 
-    /// The folder of the index of fleets: `FLEET_DATA`, else `$XDG_DATA_HOME/fleet`, else
-    /// `~/.local/share/fleet`.
+    /// The folder for what must not be lost, which are the machines and the index of fleets:
+    /// `FLEET_DATA`, else `$XDG_DATA_HOME/fleet`, else `~/.local/share/fleet`; absolute.
     pub fn data_dir(&self) -> PathBuf {
         if let Some(dir) = self.var("FLEET_DATA") {
             return self.cwd.join(dir);
         }
-        self.var("XDG_DATA_HOME")
+        let above = self
+            .var("XDG_DATA_HOME")
             .map(PathBuf::from)
             .or_else(|| self.home().map(|home| home.join(".local/share")))
-            .unwrap_or_else(std::env::temp_dir)
-            .join("fleet")
+            .unwrap_or_else(std::env::temp_dir);
+        self.cwd.join(above).join("fleet")
+    }
+
+    /// The folder that the machines of all fleets live in.
+    pub fn machines_dir(&self) -> PathBuf {
+        self.data_dir().join("machines")
     }
 
     /// Whether standard output is a terminal.
@@ -196,5 +202,30 @@ impl Host {
     /// Cancelled by the first Ctrl-C.
     pub fn cancel(&self) -> &CancellationToken {
         &self.cancel
+    }
+}
+
+/// The name of this computer.
+pub fn computer_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| std::env::var("COMPUTERNAME").ok())
+        .map_or_else(|| "this host".to_owned(), |name| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_live_in_the_users_data_folder() {
+        let dir = |env: &[(&str, &str)]| Host::captured("/here", env).machines_dir();
+        let home = ("HOME", "/home/me");
+        assert_eq!(dir(&[home]), Path::new("/home/me/.local/share/fleet/machines"));
+        let xdg = ("XDG_DATA_HOME", "/data");
+        assert_eq!(dir(&[home, xdg]), Path::new("/data/fleet/machines"));
+        assert_eq!(dir(&[home, xdg, ("FLEET_DATA", "/big")]), Path::new("/big/machines"));
+        assert_eq!(dir(&[home, ("FLEET_DATA", "big")]), Path::new("/here/big/machines"));
+        assert_eq!(dir(&[("XDG_DATA_HOME", "data")]), Path::new("/here/data/fleet/machines"));
     }
 }

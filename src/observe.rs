@@ -161,7 +161,7 @@ async fn strays(session: &Session, cx: &Cx) -> Result<BTreeMap<String, String>> 
     let mut strays = BTreeMap::new();
     for name in drivers {
         let driver = session.host.registry().driver(name, &session.host)?;
-        for machine in driver.list(&id, cx).await? {
+        for machine in driver.list(Some(&id), cx).await? {
             if session.spec(machine.machine()).is_err() {
                 strays.insert(machine.machine().to_owned(), name.to_owned());
             }

@@ -25,6 +25,32 @@ async fn up_makes_what_is_missing_and_then_has_nothing_to_do() {
 }
 
 #[tokio::test]
+async fn machines_live_in_the_data_folder_and_know_whose_they_are() {
+    let lab = Scenario::plain().await;
+    lab.fleet(&["up"]).await.exits(0);
+    let inspected = lab.fleet(&["inspect", "web-1"]).await.exits(0).stdout;
+    let machine = &serde_json::from_str::<serde_json::Value>(&inspected).unwrap()[0];
+    let id = machine["id"].as_str().unwrap();
+    let machines = lab.data().join("machines");
+    assert!(machines.join(id).is_dir(), "{} in {}", id, machines.display());
+    assert!(!lab.dir().join(".fleet/machines").exists());
+
+    let mark = &machine["seen"]["machine"]["mark"];
+    let home = lab.dir().canonicalize().unwrap();
+    assert_eq!(mark["home"], home.display().to_string());
+    assert_eq!(mark["driver"], "qemu");
+    assert_eq!(mark["user"], machine["record"]["user"]);
+    assert_eq!(mark["created"], machine["record"]["created"]);
+    assert_eq!(mark["host-key"], lab.server("web-1").host_key.public);
+    assert!(!mark["host"].as_str().unwrap().is_empty());
+
+    std::fs::remove_dir_all(lab.dir().join(".fleet")).unwrap();
+    assert!(machines.join(id).is_dir(), "a machine went with the records");
+    lab.fleet(&["down"]).await.exits(0);
+    assert_eq!(std::fs::read_dir(machines).unwrap().count(), 0);
+}
+
+#[tokio::test]
 async fn one_machines_failure_stops_no_other_and_the_same_command_finishes() {
     let lab = Scenario::plain().await;
     lab.fake.fail("web-1", Verb::Start, ErrorKind::Driver, 1);

@@ -1,5 +1,6 @@
 //! Defining a machine, with its identity, and removing it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,10 +9,12 @@ use fleet_driver::{Error, Result, VmSpec};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::mark::mark;
 use super::{Ground, Machine, Stopped, engine};
 use crate::config::Spec;
 use crate::guest::keys::KeyPair;
 use crate::guest::seed::{self, HostKey, SeedInput};
+use crate::host::computer_name;
 use crate::state::{Record, private_dir};
 
 /// Where the guest's private host key waits until the guest has it.
@@ -37,20 +40,21 @@ pub(super) async fn create(
     // Kept on disk until the guest has it: an interrupted `create` goes on with the
     // key that may be in the seed already.
     let host_key = KeyPair::load_or_create(&path)?;
-    ground.store().put(
-        &ground.fleet.name,
-        &machine.name,
-        Record {
-            driver: spec.driver.clone(),
-            address: spec.address,
-            image_sha256: image.sha256.clone(),
-            user: spec.user.clone(),
-            host_key: host_key.public.clone(),
-            created: OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
-            settled: false,
-        },
-    )?;
+    let record = Record {
+        driver: spec.driver.clone(),
+        address: spec.address,
+        image_sha256: image.sha256.clone(),
+        user: spec.user.clone(),
+        host_key: host_key.public.clone(),
+        created: OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
+        settled: false,
+    };
     let mut vm = vm_spec(&ground.fleet, spec, image);
+    {
+        let mut store = ground.store();
+        vm.mark = mark(&record, store.home(), &computer_name());
+        store.put(&ground.fleet.name, &machine.name, record)?;
+    }
     let hosts: Vec<_> = ground.fleet.machines.iter().map(|m| (m.address, m.name.clone())).collect();
     let secured = engine::first_boot(ground, spec)?;
     let (files, early) =
@@ -73,7 +77,7 @@ pub(super) async fn create(
     Ok(Outcome::Done)
 }
 
-/// What the driver is asked for, without the seed.
+/// What the driver is asked for, without the seed and the mark.
 pub(crate) fn vm_spec(
     fleet: &crate::config::Fleet,
     spec: &Spec,
@@ -88,6 +92,7 @@ pub(crate) fn vm_spec(
         internet: fleet.network.internet,
         forwards: spec.ports.clone(),
         seed: Vec::new(),
+        mark: BTreeMap::new(),
         options: spec.options.clone(),
     }
 }

@@ -22,7 +22,7 @@ const QUICK: Duration = Duration::from_secs(5);
 
 /// The settings that a machine's engine should run with.
 pub(crate) fn settings(spec: &Spec, pki: &crate::pki::Pki) -> Settings {
-    Settings::new(spec, pki, server_names(spec, &[]))
+    Settings::new(spec, pki, server_names(spec, &[]), 0)
 }
 
 /// The settings as part of the first boot, so that the engine's first start is

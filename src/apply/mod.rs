@@ -7,6 +7,7 @@ mod connect;
 mod create;
 mod engine;
 mod gate;
+mod mark;
 mod step;
 mod swarm;
 

@@ -194,7 +194,7 @@ impl Session {
 
     /// A context for drivers whose events go to `reporter`.
     pub fn cx_with(&self, reporter: Reporter) -> Cx {
-        Cx::new(self.store.scratch(), reporter, self.host.cancel().clone())
+        Cx::new(self.host.machines_dir(), reporter, self.host.cancel().clone())
     }
 
     /// The driver of a machine.

@@ -7,11 +7,15 @@ use bollard::models::{
     SystemInfo,
 };
 use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::config::{Availability, Role};
 
 /// The engine's label that holds the digest of the settings it runs with.
 pub const SETTINGS_LABEL: &str = "fleet.settings";
+/// The engine's label that tells when its certificate ends, in the form of RFC 3339.
+pub const CERT_ENDS_LABEL: &str = "fleet.cert-ends";
 
 /// What an engine says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,6 +42,11 @@ impl EngineFacts {
     /// The digest of the settings that the running engine was started with.
     pub fn settings(&self) -> Option<&str> {
         self.label(SETTINGS_LABEL)
+    }
+
+    /// When the certificate ends that the running engine was started with.
+    pub fn cert_ends(&self) -> Option<OffsetDateTime> {
+        OffsetDateTime::parse(self.label(CERT_ENDS_LABEL)?, &Rfc3339).ok()
     }
 }
 

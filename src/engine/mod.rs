@@ -20,7 +20,7 @@ use std::time::Duration;
 use bollard::Docker;
 use fleet_driver::{Cx, Error, Result};
 
-pub use facts::{EngineFacts, NodeFacts, SETTINGS_LABEL, SwarmFacts, SwarmState};
+pub use facts::{CERT_ENDS_LABEL, EngineFacts, NodeFacts, SETTINGS_LABEL, SwarmFacts, SwarmState};
 pub use swarm::{Force, SWARM_PORT, Tokens};
 
 use crate::pki::Pki;

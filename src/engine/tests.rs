@@ -3,6 +3,7 @@
 #[expect(unreachable_pub, reason = "it serves the integration tests too")]
 #[path = "../../tests/support/engine.rs"]
 mod fake;
+mod rotation;
 mod swarm;
 
 use fleet_driver::ErrorKind;

@@ -1,4 +1,5 @@
-//! A client whose only root is the fleet's authority.
+//! A client whose only roots are the fleet's authorities: one, or two while the
+//! authority is being replaced.
 //!
 //! bollard's own TLS client also trusts the authorities of the host and gives up
 //! pooling; this one does neither.
@@ -48,7 +49,9 @@ fn tls(pki: &Pki) -> Result<ClientConfig> {
             .because(e)
     };
     let mut roots = RootCertStore::empty();
-    roots.add(pki.ca_der()).map_err(unusable)?;
+    for ca in pki.trust_der() {
+        roots.add(ca).map_err(unusable)?;
+    }
     let (cert, key) = pki.client_der();
     ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()

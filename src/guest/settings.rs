@@ -19,10 +19,12 @@ use fleet_driver::{Error, Result, Secret};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use time::UtcOffset;
+use time::format_description::well_known::Rfc3339;
 
 use super::GuestFile;
 use crate::config::Spec;
-use crate::engine::SETTINGS_LABEL;
+use crate::engine::{CERT_ENDS_LABEL, SETTINGS_LABEL};
 use crate::pki::{Pki, ServerCert, ServerName, hex};
 use crate::templates;
 
@@ -43,7 +45,9 @@ const FORMAT: u32 = 1;
 /// What the engine of one machine should run with.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// Without the labels, one of which depends on the certificate.
     own: Map<String, Value>,
+    labels: Vec<String>,
     env: BTreeMap<String, String>,
     ca: String,
     names: Vec<ServerName>,
@@ -111,7 +115,10 @@ pub fn server_names(spec: &Spec, more: &[IpAddr]) -> Vec<ServerName> {
 
 impl Settings {
     /// Works out the settings of a machine's engine whose certificate has `names`.
-    pub fn new(spec: &Spec, pki: &Pki, names: Vec<ServerName>) -> Self {
+    ///
+    /// `serial` is 0 at first, and counted up to have a new certificate issued although
+    /// nothing else has changed.
+    pub fn new(spec: &Spec, pki: &Pki, names: Vec<ServerName>, serial: u32) -> Self {
         let engine = &spec.engine;
         let mut own = Map::new();
         let mut set = |key: &str, value: Value| own.insert(key.to_owned(), value);
@@ -137,21 +144,24 @@ impl Settings {
         }
         let mut labels: Vec<String> =
             engine.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        set("labels", json!(labels));
 
-        let what = json!([
-            FORMAT,
-            own,
-            engine.env,
-            pki.fingerprint(),
-            names.iter().map(ToString::to_string).collect::<Vec<_>>()
-        ]);
-        let hash = Sha256::digest(what.to_string().as_bytes());
+        let mut what = vec![
+            json!(FORMAT),
+            json!(own),
+            json!(labels),
+            json!(engine.env),
+            json!(pki.fingerprint()),
+            json!(names.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        ];
+        if serial > 0 {
+            what.push(json!(serial));
+        }
+        let hash = Sha256::digest(json!(what).to_string().as_bytes());
         let digest = hex(&hash[..6]);
 
         labels.push(format!("{SETTINGS_LABEL}={digest}"));
-        own.insert("labels".to_owned(), json!(labels));
-        Self { own, env: engine.env.clone(), ca: pki.ca().to_owned(), names, digest }
+        let ca = pki.engine_trust().to_owned();
+        Self { own, labels, env: engine.env.clone(), ca, names, digest }
     }
 
     /// Twelve hex digits that change whenever the engine must be configured again: to be
@@ -178,9 +188,10 @@ impl Settings {
                 content: Secret::new(text.into_bytes()),
             });
         };
-        add(OWN_JSON, 0o600, pretty(&self.own));
+        let own = self.own(cert)?;
+        add(OWN_JSON, 0o600, pretty(&own));
         // Options of a log driver may hold a token.
-        add(DAEMON_JSON, 0o600, pretty(&self.merged(disk)?));
+        add(DAEMON_JSON, 0o600, pretty(&merged(own, disk)?));
         add(DROP_IN, 0o644, drop_in(disk.dockerd.as_deref().unwrap_or("dockerd"))?);
         Ok(files)
     }
@@ -190,7 +201,7 @@ impl Settings {
     /// # Errors
     /// `Bug`: a template is broken.
     pub fn first_boot(&self, cert: &ServerCert) -> Result<FirstBoot> {
-        let own = pretty(&self.own);
+        let own = pretty(&self.own(cert)?);
         let dir = DROP_IN.rsplit_once('/').map_or("/", |(dir, _)| dir);
         let view = Early {
             own: own.trim_end(),
@@ -222,26 +233,40 @@ impl Settings {
         ])
     }
 
-    /// The guest's `daemon.json` with fleet's keys in it, and without those that fleet
-    /// put there earlier and wants no longer.
-    fn merged(&self, disk: &OnDisk) -> Result<Map<String, Value>> {
-        let mut merged = match disk.daemon.as_deref().map(str::trim) {
-            None | Some("") => Map::new(),
-            Some(text) => serde_json::from_str(text).map_err(|e| {
-                Error::conflict(format!("`{DAEMON_JSON}` in the machine is not a JSON object"))
-                    .hint("correct or remove that file in the machine: fleet keeps its keys")
-                    .because(e)
-            })?,
-        };
-        let before: Map<String, Value> = disk
-            .own
-            .as_deref()
-            .and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_default();
-        merged.retain(|key, value| before.get(key) != Some(value));
-        merged.extend(self.own.clone());
-        Ok(merged)
+    /// The keys that fleet owns, for an engine with this certificate.
+    ///
+    /// The certificate's end is told for `fleet` to see when a new one is due. It is no
+    /// part of the digest: the settings are the same with any certificate.
+    fn own(&self, cert: &ServerCert) -> Result<Map<String, Value>> {
+        let ends = cert
+            .ends
+            .to_offset(UtcOffset::UTC)
+            .format(&Rfc3339)
+            .map_err(|e| Error::bug("the end of a certificate has no text").because(e))?;
+        let mut labels = self.labels.clone();
+        labels.push(format!("{CERT_ENDS_LABEL}={ends}"));
+        let mut own = self.own.clone();
+        own.insert("labels".to_owned(), json!(labels));
+        Ok(own)
     }
+}
+
+/// The guest's `daemon.json` with fleet's keys in it, and without those that fleet put
+/// there earlier and wants no longer.
+fn merged(own: Map<String, Value>, disk: &OnDisk) -> Result<Map<String, Value>> {
+    let mut merged = match disk.daemon.as_deref().map(str::trim) {
+        None | Some("") => Map::new(),
+        Some(text) => serde_json::from_str(text).map_err(|e| {
+            Error::conflict(format!("`{DAEMON_JSON}` in the machine is not a JSON object"))
+                .hint("correct or remove that file in the machine: fleet keeps its keys")
+                .because(e)
+        })?,
+    };
+    let before: Map<String, Value> =
+        disk.own.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    merged.retain(|key, value| before.get(key) != Some(value));
+    merged.extend(own);
+    Ok(merged)
 }
 
 fn drop_in(dockerd: &str) -> Result<String> {

@@ -1,44 +1,72 @@
-//! Makes and checks certificates; touches no file.
-
-use std::path::Path;
-use std::sync::Arc;
+//! Makes certificates; touches no file.
 
 use fleet_driver::{Error, Result, Secret};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
 };
-use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
+use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 
-use super::files::damaged;
-use super::{CA_FILE, CERT_FILE, ServerCert, ServerName};
+use super::check::not_after;
+use super::{CA_LIFE, LEAF_LIFE, ServerCert, ServerName, hex};
 
-const LIFE: Duration = Duration::days(3652);
 /// A guest's clock may be a little behind.
 const SKEW: Duration = Duration::minutes(5);
 
-/// Makes an authority that may sign leaves only (path length 0).
-pub(super) fn authority(fleet: &str) -> Result<(String, Secret<String>)> {
-    let now = OffsetDateTime::now_utc();
-    let mut params = subject(fleet, &format!("fleet {fleet} CA"));
+/// An authority that was just made, in PEM.
+pub(super) struct Authority {
+    pub(super) cert: String,
+    pub(super) key: Secret<String>,
+}
+
+/// Makes an authority that may sign leaves and its successor (path length 1).
+pub(super) fn authority(fleet: &str, now: OffsetDateTime) -> Result<Authority> {
+    let key = new_key()?;
+    let mut params = authority_params(fleet, &key, now);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
+    let cert = params.self_signed(&key).map_err(unissued)?;
+    Ok(Authority { cert: cert.pem(), key: Secret::new(key.serialize_pem()) })
+}
+
+/// Lets the authority `old` vouch for its successor, whose key is `key`: clients that
+/// trust `old` alone then accept what the successor issues.
+pub(super) fn cross(
+    fleet: &str,
+    key: &Secret<String>,
+    old: &str,
+    old_key: &Secret<String>,
+    now: OffsetDateTime,
+) -> Result<String> {
+    let key = KeyPair::from_pem(key.expose()).map_err(unissued)?;
+    let mut params = authority_params(fleet, &key, now);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.use_authority_key_identifier_extension = true;
+    params.not_after = params.not_after.min(end_of(old)?);
+    let cert = params.signed_by(&key, &issuer(old, old_key)?).map_err(unissued)?;
+    Ok(cert.pem())
+}
+
+fn authority_params(fleet: &str, key: &KeyPair, now: OffsetDateTime) -> CertificateParams {
+    // Two authorities of a fleet need two names, or clients mistake one for the other.
+    let id = hex(&Sha256::digest(key.public_key_raw())[..4]);
+    let mut params = subject(fleet, &format!("fleet {fleet} CA {id}"));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.not_before = now - SKEW;
-    params.not_after = now + LIFE;
-    let key = new_key()?;
-    let cert = params.self_signed(&key).map_err(unissued)?;
-    Ok((cert.pem(), Secret::new(key.serialize_pem())))
+    params.not_after = now + CA_LIFE;
+    params
 }
 
 /// Issues the client certificate.
-pub(super) fn client(ca: &str, ca_key: &Secret<String>, fleet: &str) -> Result<ServerCert> {
+pub(super) fn client(
+    ca: &str,
+    ca_key: &Secret<String>,
+    fleet: &str,
+    now: OffsetDateTime,
+) -> Result<ServerCert> {
     let mut params = subject(fleet, "fleet client");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    leaf(params, ca, ca_key)
+    leaf(params, ca, ca_key, now)
 }
 
 /// Issues a server certificate for `names`.
@@ -46,6 +74,7 @@ pub(super) fn server(
     ca: &str,
     ca_key: &Secret<String>,
     names: &[ServerName],
+    now: OffsetDateTime,
 ) -> Result<ServerCert> {
     let first = names.first().ok_or_else(|| Error::bug("a server certificate without names"))?;
     let mut params = subject("fleet", &first.to_string());
@@ -58,7 +87,7 @@ pub(super) fn server(
             })?),
         });
     }
-    leaf(params, ca, ca_key)
+    leaf(params, ca, ca_key, now)
 }
 
 fn subject(organisation: &str, name: &str) -> CertificateParams {
@@ -69,18 +98,31 @@ fn subject(organisation: &str, name: &str) -> CertificateParams {
     params
 }
 
-fn leaf(mut params: CertificateParams, ca: &str, ca_key: &Secret<String>) -> Result<ServerCert> {
-    let ends = not_after(ca).ok_or_else(|| Error::bug("an authority without an end"))?;
-    params.not_before = OffsetDateTime::now_utc() - SKEW;
-    params.not_after = ends;
+fn leaf(
+    mut params: CertificateParams,
+    ca: &str,
+    ca_key: &Secret<String>,
+    now: OffsetDateTime,
+) -> Result<ServerCert> {
+    params.not_before = now - SKEW;
+    params.not_after = (now + LEAF_LIFE).min(end_of(ca)?);
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.use_authority_key_identifier_extension = true;
-    let ca_key = KeyPair::from_pem(ca_key.expose()).map_err(unissued)?;
-    let issuer = Issuer::from_ca_cert_pem(ca, ca_key).map_err(unissued)?;
     let key = new_key()?;
-    let cert = params.signed_by(&key, &issuer).map_err(unissued)?;
-    Ok(ServerCert { cert: cert.pem(), key: Secret::new(key.serialize_pem()) })
+    let cert = params.signed_by(&key, &issuer(ca, ca_key)?).map_err(unissued)?.pem();
+    let ends = end_of(&cert)?;
+    Ok(ServerCert { cert, key: Secret::new(key.serialize_pem()), ends })
+}
+
+fn issuer(ca: &str, ca_key: &Secret<String>) -> Result<Issuer<'static, KeyPair>> {
+    let ca_key = KeyPair::from_pem(ca_key.expose()).map_err(unissued)?;
+    Issuer::from_ca_cert_pem(ca, ca_key).map_err(unissued)
+}
+
+/// A certificate tells whole seconds, so its own word counts.
+fn end_of(cert: &str) -> Result<OffsetDateTime> {
+    not_after(cert).ok_or_else(|| Error::bug("a certificate without an end"))
 }
 
 fn new_key() -> Result<KeyPair> {
@@ -89,61 +131,4 @@ fn new_key() -> Result<KeyPair> {
 
 fn unissued(e: rcgen::Error) -> Error {
     Error::host("could not make a certificate").because(e)
-}
-
-/// Says when a certificate ends, and refuses one that has.
-pub(super) fn expiry(dir: &Path, cert: &str, name: &str) -> Result<OffsetDateTime> {
-    let ends = not_after(cert).ok_or_else(|| damaged(dir, name, "is not a certificate"))?;
-    if ends <= OffsetDateTime::now_utc() {
-        return Err(damaged(dir, name, &format!("expired on {}", ends.date())));
-    }
-    Ok(ends)
-}
-
-fn not_after(cert: &str) -> Option<OffsetDateTime> {
-    let der = CertificateDer::from_pem_slice(cert.as_bytes()).ok()?;
-    let (_, parsed) = x509_parser::parse_x509_certificate(&der).ok()?;
-    Some(parsed.validity().not_after.to_datetime())
-}
-
-/// Checks that a key is the one that a certificate speaks of.
-pub(super) fn check_pair(
-    dir: &Path,
-    cert: &str,
-    cert_name: &str,
-    key: &Secret<String>,
-    key_name: &str,
-) -> Result<()> {
-    // The cause is left out: a parser's message might quote what it read.
-    let pair = KeyPair::from_pem(key.expose())
-        .map_err(|_| damaged(dir, key_name, "is not a private key"))?;
-    let der = CertificateDer::from_pem_slice(cert.as_bytes())
-        .map_err(|_| damaged(dir, cert_name, "is not a certificate"))?;
-    let (_, parsed) = x509_parser::parse_x509_certificate(&der)
-        .map_err(|_| damaged(dir, cert_name, "is not a certificate"))?;
-    if parsed.public_key().subject_public_key.data.as_ref() == pair.public_key_raw() {
-        Ok(())
-    } else {
-        Err(damaged(dir, key_name, &format!("does not belong to `{cert_name}`")))
-    }
-}
-
-/// Checks that the authority signed the client certificate, as an engine would.
-pub(super) fn check_signed(dir: &Path, ca: &str, cert: &str) -> Result<()> {
-    let der = |text: &str, name| {
-        CertificateDer::from_pem_slice(text.as_bytes())
-            .map_err(|_| damaged(dir, name, "is not a certificate"))
-    };
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(der(ca, CA_FILE)?)
-        .map_err(|e| damaged(dir, CA_FILE, "is not an authority").because(e))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-        .build()
-        .map_err(|e| damaged(dir, CA_FILE, "is not an authority").because(e))?;
-    verifier.verify_client_cert(&der(cert, CERT_FILE)?, &[], UnixTime::now()).map_err(|e| {
-        damaged(dir, CERT_FILE, &format!("is not good under `{CA_FILE}`")).because(e)
-    })?;
-    Ok(())
 }

@@ -2,15 +2,18 @@
 //! certificate for each engine.
 //!
 //! The folder has the names that Docker clients expect of `DOCKER_CERT_PATH`
-//! (`ca.pem`, `cert.pem`, `key.pem`) and, beside them, the authority's own key.
+//! (`ca.pem`, `cert.pem`, `key.pem`) and, beside them, the authority's own key. While
+//! the authority is being replaced, there are `ca-old.pem` and `ca-cross.pem` too, and
+//! `ca.pem` holds both authorities: see [`Pki::begin_rotation`].
 //!
 //! # Why
-//! Server and client certificates live as long as their authority (ten years): an
-//! engine is secured anew whenever the authority changes, so an earlier end would
-//! only add a way to fail. Keys are ECDSA P-256, which every Docker client speaks.
+//! Keys are ECDSA P-256, which every Docker client speaks.
 
+mod check;
 mod files;
 mod issue;
+mod renew;
+mod rotate;
 #[cfg(test)]
 mod tests;
 
@@ -22,27 +25,53 @@ use fleet_driver::{Error, Result, Secret};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
-/// The authority's certificate.
+use self::renew::Issuer;
+pub use self::rotate::{Begun, Finished};
+
+/// What Docker clients trust: the authority's certificate, and after it that of its
+/// predecessor while a rotation is under way.
 pub const CA_FILE: &str = "ca.pem";
 /// The authority's private key.
 pub const CA_KEY_FILE: &str = "ca-key.pem";
+/// The former authority's certificate, while a rotation is under way.
+pub const CA_OLD_FILE: &str = "ca-old.pem";
+/// The authority as its predecessor vouches for it, while a rotation is under way.
+pub const CA_CROSS_FILE: &str = "ca-cross.pem";
 /// The client certificate.
 pub const CERT_FILE: &str = "cert.pem";
 /// The client's private key.
 pub const KEY_FILE: &str = "key.pem";
+
+/// How long an authority lives: ten years, since replacing it restarts every engine
+/// twice.
+pub const CA_LIFE: Duration = Duration::days(3652);
+/// How long other certificates live at most: some systems refuse a server certificate
+/// that is made for longer (<https://support.apple.com/en-us/103769>).
+pub const LEAF_LIFE: Duration = Duration::days(825);
+/// How long before its end a certificate is due: whoever runs `fleet up` every other
+/// month never meets an expired one.
+pub const LEAF_DUE: Duration = Duration::days(90);
+/// How long before its end an authority should be replaced: nothing that it issues
+/// outlives it, and somebody must find the time for restarting every engine.
+pub const CA_DUE: Duration = Duration::days(365);
 
 /// The certificates of one fleet.
 #[derive(Debug, Clone)]
 pub struct Pki {
     dir: PathBuf,
     ca: String,
+    old: Option<String>,
+    cross: Option<String>,
+    trust: String,
     cert: String,
     key: Secret<String>,
     ca_key: Option<Secret<String>>,
     ca_expires: OffsetDateTime,
     client_expires: OffsetDateTime,
+    client_of: Issuer,
+    renewed: bool,
 }
 
 /// A name or address by which clients reach an engine.
@@ -66,87 +95,95 @@ impl fmt::Display for ServerName {
 /// The certificate of one engine, both parts in PEM.
 #[derive(Debug, Clone)]
 pub struct ServerCert {
-    /// The certificate.
+    /// The certificate, followed by that of an intermediate authority where clients may
+    /// need it.
     pub cert: String,
     /// Its private key (PKCS #8).
     pub key: Secret<String>,
+    /// When the certificate ends.
+    pub ends: OffsetDateTime,
 }
 
 impl Pki {
-    /// Loads the certificates in `dir`, the folder `.fleet/certs`, and makes what is
-    /// missing; `fleet` is the fleet's id and shows in the certificates' subjects.
+    /// Loads the certificates in `dir`, the folder `.fleet/certs`, makes what is missing
+    /// and renews the client certificate where it is due, has expired or is not good
+    /// under the authority; `fleet` is the fleet's id and shows in the certificates'
+    /// subjects.
     ///
     /// The caller holds the lock of the fleet. Being killed at any point leaves what
     /// the next call finishes.
     ///
     /// # Errors
-    /// `Host`: a file cannot be read or written. `Conflict`: files are damaged, have
-    /// expired or do not belong together; names the file and the way out.
+    /// `Host`: a file cannot be read or written. `Conflict`: files are damaged or do not
+    /// belong together, or the authority has expired; names the file and the way out.
     pub fn open_or_create(dir: &Path, fleet: &str) -> Result<Self> {
-        files::make_dir(dir)?;
-        files::sweep(dir);
-        let has = |name: &str| dir.join(name).exists();
-        if !has(CA_FILE) {
-            // The authority comes first, so a client certificate without it means that
-            // somebody took the authority away.
-            if has(CERT_FILE) {
-                return Err(missing(dir, CA_FILE));
+        files::prepare(dir)?;
+        let now = OffsetDateTime::now_utc();
+        let found = files::read(dir)?;
+        let renewed = if found.ca.is_none() {
+            // Something that an authority signed, or that knows of one, means that
+            // somebody took the authority away. A key alone has signed nothing.
+            if found.cert.is_some() || found.ca_old.is_some() {
+                return Err(files::missing(dir, CA_FILE));
             }
-            let (cert, key) = issue::authority(fleet)?;
-            // The key first: a key alone has signed nothing and is replaced.
-            files::write(&dir.join(CA_KEY_FILE), key.expose().as_bytes())?;
-            files::write(&dir.join(CA_FILE), cert.as_bytes())?;
-        }
-        if !has(CERT_FILE) {
-            let ca = files::read(dir, CA_FILE)?;
-            if !has(CA_KEY_FILE) {
-                return Err(missing(dir, CA_KEY_FILE));
-            }
-            let ca_key = Secret::new(files::read(dir, CA_KEY_FILE)?);
-            issue::check_pair(dir, &ca, CA_FILE, &ca_key, CA_KEY_FILE)?;
-            let made =
-                issue::client(&ca, &ca_key, fleet).map_err(|e| e.with("folder", dir.display()))?;
-            files::write(&dir.join(KEY_FILE), made.key.expose().as_bytes())?;
-            files::write(&dir.join(CERT_FILE), made.cert.as_bytes())?;
-        }
+            renew::create(dir, fleet, now)?;
+            false
+        } else if renew::wanted(dir, &found, now)? {
+            renew::client(dir, fleet, &found, now)?;
+            found.cert.is_some()
+        } else {
+            false
+        };
         let pki = Self::load(dir)?;
         if pki.ca_key.is_none() {
-            return Err(missing(dir, CA_KEY_FILE));
+            return Err(files::missing(dir, CA_KEY_FILE));
         }
-        Ok(pki)
+        Ok(Self { renewed, ..pki })
     }
 
-    /// Loads the certificates in `dir`; writes nothing, and does without the
-    /// authority's key.
+    /// Loads the certificates in `dir`; writes nothing, needs no lock, and does without
+    /// the authority's key.
     ///
     /// # Errors
-    /// `NotFound`: there are none yet. Else as [`Pki::open_or_create`].
+    /// `NotFound`: there are none yet. `Conflict`: as [`Pki::open_or_create`], or the
+    /// client certificate has expired. `Host`: a file cannot be read.
     pub fn load(dir: &Path) -> Result<Self> {
-        if !dir.join(CA_FILE).exists() && !dir.join(CERT_FILE).exists() {
+        let found = files::read(dir)?;
+        if found.ca.is_none() && found.cert.is_none() && found.ca_old.is_none() {
             return Err(Error::not_found("the fleet has no certificates yet")
                 .with("folder", dir.display())
                 .hint("`fleet up` makes them"));
         }
-        for name in [CA_FILE, CERT_FILE, KEY_FILE] {
-            if !dir.join(name).exists() {
-                return Err(missing(dir, name));
-            }
+        let now = OffsetDateTime::now_utc();
+        let authorities = check::authorities(dir, &found)?;
+        let cert = found.cert.ok_or_else(|| files::missing(dir, CERT_FILE))?;
+        let key = found.key.ok_or_else(|| files::missing(dir, KEY_FILE))?;
+        let ca_expires = check::lasting(dir, &authorities.ca, now)?;
+        check::pair(dir, (&cert, CERT_FILE), (&key, KEY_FILE))?;
+        let client_expires = check::not_after(&cert)
+            .ok_or_else(|| files::damaged(dir, CERT_FILE, "is not a certificate"))?;
+        if client_expires <= now {
+            return Err(check::expired(dir, client_expires));
         }
-        let ca = files::read(dir, CA_FILE)?;
-        let cert = files::read(dir, CERT_FILE)?;
-        let key = Secret::new(files::read(dir, KEY_FILE)?);
-        let ca_expires = issue::expiry(dir, &ca, CA_FILE)?;
-        let client_expires = issue::expiry(dir, &cert, CERT_FILE)?;
-        issue::check_pair(dir, &cert, CERT_FILE, &key, KEY_FILE)?;
-        issue::check_signed(dir, &ca, &cert)?;
-        let ca_key = if dir.join(CA_KEY_FILE).exists() {
-            let ca_key = Secret::new(files::read(dir, CA_KEY_FILE)?);
-            issue::check_pair(dir, &ca, CA_FILE, &ca_key, CA_KEY_FILE)?;
-            Some(ca_key)
-        } else {
-            None
-        };
-        Ok(Self { dir: dir.to_owned(), ca, cert, key, ca_key, ca_expires, client_expires })
+        let client_of = renew::client_of(dir, &authorities, &cert)?;
+        if let Some(ca_key) = &found.ca_key {
+            check::pair(dir, (&authorities.ca, CA_FILE), (ca_key, CA_KEY_FILE))?;
+        }
+        let check::Authorities { ca, old, cross } = authorities;
+        Ok(Self {
+            dir: dir.to_owned(),
+            trust: format!("{ca}{}", old.as_deref().unwrap_or_default()),
+            ca,
+            old,
+            cross,
+            cert,
+            key,
+            ca_key: found.ca_key,
+            ca_expires,
+            client_expires,
+            client_of,
+            renewed: false,
+        })
     }
 
     /// Issues a server certificate for an engine that is reached by `names`.
@@ -155,8 +192,10 @@ impl Pki {
     /// `Conflict`: the authority's key is not there. `Config`: a name cannot stand in
     /// a certificate.
     pub fn server(&self, names: &[ServerName]) -> Result<ServerCert> {
-        let key = self.ca_key.as_ref().ok_or_else(|| missing(&self.dir, CA_KEY_FILE))?;
-        issue::server(&self.ca, key, names)
+        let key = self.ca_key.as_ref().ok_or_else(|| files::missing(&self.dir, CA_KEY_FILE))?;
+        let mut made = issue::server(&self.ca, key, names, OffsetDateTime::now_utc())?;
+        made.cert.push_str(self.cross.as_deref().unwrap_or_default());
+        Ok(made)
     }
 
     /// The folder, which is also what `DOCKER_CERT_PATH` wants.
@@ -164,19 +203,44 @@ impl Pki {
         &self.dir
     }
 
-    /// The authority's certificate in PEM.
+    /// The certificate of the authority that issues, in PEM.
     pub fn ca(&self) -> &str {
         &self.ca
     }
 
-    /// SHA-256 of the authority's certificate, in lower-case hex.
-    pub fn fingerprint(&self) -> String {
-        hex(&Sha256::digest(self.ca_der()))
+    /// The authorities whose clients an engine lets in, in PEM: the one that issues, and
+    /// after it its predecessor while a rotation is under way.
+    pub fn engine_trust(&self) -> &str {
+        &self.trust
     }
 
-    /// When the authority, and with it every engine's certificate, expires.
+    /// SHA-256 of the authorities that count, the issuing one first, in lower-case hex;
+    /// of one authority, this is the usual fingerprint of its certificate. Every phase
+    /// of a rotation has its own.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        self.trust_der().iter().for_each(|ca| hash.update(ca));
+        hex(&hash.finalize())
+    }
+
+    /// Whether the authority is being replaced.
+    pub fn rotating(&self) -> bool {
+        self.old.is_some()
+    }
+
+    /// Whether opening renewed the client certificate.
+    pub fn renewed(&self) -> bool {
+        self.renewed
+    }
+
+    /// When the authority expires; nothing that it issues outlives it.
     pub fn ca_expires(&self) -> OffsetDateTime {
         self.ca_expires
+    }
+
+    /// Whether the authority should be replaced.
+    pub fn ca_due(&self, now: OffsetDateTime) -> bool {
+        self.ca_expires - now < CA_DUE
     }
 
     /// When the client certificate expires.
@@ -184,8 +248,24 @@ impl Pki {
         self.client_expires
     }
 
-    pub(crate) fn ca_der(&self) -> CertificateDer<'static> {
-        CertificateDer::from_pem_slice(self.ca.as_bytes()).expect("checked when loaded")
+    /// Whether the next [`Pki::open_or_create`] renews the client certificate.
+    pub fn client_due(&self, now: OffsetDateTime) -> bool {
+        renew::client_due(self.client_of, self.client_expires, self.ca_expires, now)
+    }
+
+    /// Whether a certificate of this fleet that ends then should be issued anew.
+    ///
+    /// What ends together with the authority is not due: a new one would end then too.
+    pub fn due(&self, ends: OffsetDateTime, now: OffsetDateTime) -> bool {
+        renew::due(ends, self.ca_expires, now)
+    }
+
+    /// The authorities that count, the issuing one first.
+    pub(crate) fn trust_der(&self) -> Vec<CertificateDer<'static>> {
+        check::certificates(&self.trust)
+            .into_iter()
+            .map(|pem| check::der(pem).expect("checked when loaded"))
+            .collect()
     }
 
     pub(crate) fn client_der(&self) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
@@ -204,10 +284,4 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         .flat_map(|byte| [byte >> 4, byte & 15])
         .filter_map(|digit| char::from_digit(digit.into(), 16))
         .collect()
-}
-
-fn missing(dir: &Path, name: &str) -> Error {
-    Error::conflict(format!("`{name}` is missing from the fleet's certificates"))
-        .with("file", dir.join(name).display())
-        .hint(files::remedy(dir))
 }

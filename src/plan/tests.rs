@@ -157,10 +157,13 @@ fn sighting() -> Sighting {
         lab: None,
         cpus: 1,
         memory_mib: 1024,
+        disk_mib: 10240,
         image_sha256: "aa".to_owned(),
         forwards: Vec::new(),
         console: None,
         seeded: false,
+        mark: BTreeMap::new(),
+        options_digest: String::new(),
         details: BTreeMap::new(),
     }
 }

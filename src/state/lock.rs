@@ -7,6 +7,8 @@ use std::path::Path;
 use fleet_driver::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::host::computer_name;
+
 /// The lock, given back when dropped; the operating system gives it back when the
 /// process dies, so that a stale one cannot be.
 #[derive(Debug)]
@@ -44,8 +46,11 @@ impl Lock {
             if !same_file(&file, path) {
                 continue;
             }
-            let holder =
-                Holder { pid: std::process::id(), host: host_name(), command: command.to_owned() };
+            let holder = Holder {
+                pid: std::process::id(),
+                host: computer_name(),
+                command: command.to_owned(),
+            };
             let text = serde_json::to_vec(&holder)
                 .map_err(|e| Error::bug("the lock cannot be written as JSON").because(e))?;
             file.set_len(0).map_err(trouble)?;
@@ -81,11 +86,4 @@ fn taken(file: &mut File) -> Error {
         None => Error::conflict("another fleet is at work here"),
     }
     .hint("wait until it has ended, or stop it with Ctrl-C")
-}
-
-fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()
-        .or_else(|| std::env::var("COMPUTERNAME").ok())
-        .map_or_else(|| "this host".to_owned(), |name| name.trim().to_owned())
 }

@@ -124,9 +124,9 @@ impl Store {
         &self.dir
     }
 
-    /// The folder that the driver's folders of machines are in.
-    pub fn scratch(&self) -> PathBuf {
-        self.dir.join("machines")
+    /// The folder of `machines.toml`, without symbolic links.
+    pub fn home(&self) -> &Path {
+        &self.home
     }
 
     /// The fleet's id: the recorded one, else made from its name and folder, so that

@@ -13,6 +13,7 @@ pub const MINUTE: Duration = Duration::from_secs(60);
 /// A folder with the sample `machines.toml`, whose machines cannot reach the outside.
 pub struct Lab {
     dir: tempfile::TempDir,
+    data: tempfile::TempDir,
     began: Instant,
     printed: RefCell<String>,
 }
@@ -37,8 +38,11 @@ pub struct Ended {
 impl Lab {
     /// The repository's own `machines.toml` in a folder of its own.
     pub fn new(name: &str) -> Self {
-        let dir = tempfile::Builder::new().prefix(&format!("fleet-{name}-")).tempdir();
-        let dir = dir.expect("a folder");
+        let folder = |what: &str| {
+            let folder = tempfile::Builder::new().prefix(&format!("fleet-{name}-{what}")).tempdir();
+            folder.expect("a folder")
+        };
+        let (dir, data) = (folder(""), folder("data-"));
         let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/machines.toml");
         let text = std::fs::read_to_string(sample).expect("the sample is there");
         let mut table: toml::Table = toml::from_str(&text).expect("the sample is valid");
@@ -47,7 +51,7 @@ impl Lab {
         network.insert("internet".to_owned(), false.into());
         let text = toml::to_string(&table).expect("TOML");
         std::fs::write(dir.path().join("machines.toml"), text).expect("room on the disk");
-        Self { dir, began: Instant::now(), printed: RefCell::default() }
+        Self { dir, data, began: Instant::now(), printed: RefCell::default() }
     }
 
     pub fn dir(&self) -> &Path {
@@ -82,7 +86,7 @@ impl Lab {
     }
 
     fn run(&self, what: String, mut command: Command) -> Run<'_> {
-        command.current_dir(self.dir.path());
+        command.current_dir(self.dir.path()).env("FLEET_DATA", self.data.path());
         Run { lab: self, what, command, stdin: Vec::new(), limit: MINUTE }
     }
 
@@ -137,26 +141,34 @@ impl Lab {
 
     /// Looks for what `down` may have forgotten.
     pub fn nothing_is_left(&self) {
-        let mark = self.dir().display().to_string();
+        let folders = [self.dir(), self.data.path()];
         for entry in std::fs::read_dir("/proc").expect("Linux").flatten() {
-            let read = |what: &str| std::fs::read(entry.path().join(what)).unwrap_or_default();
-            let line = String::from_utf8_lossy(&read("cmdline")).into_owned();
-            assert!(
-                !(line.contains("qemu-system") && line.contains(&mark)),
-                "a machine still runs: {line}"
-            );
+            let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            if !words.starts_with(b"qemu-system") {
+                continue;
+            }
+            // Its words name no folder, but its open files are there.
+            let open = std::fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
+            let ours = open
+                .filter_map(|fd| std::fs::read_link(fd.path()).ok())
+                .find(|file| folders.iter().any(|folder| file.starts_with(folder)));
+            assert_eq!(ours, None, "a machine still runs: {}", entry.path().display());
         }
         assert!(!self.dir().join(".fleet").exists(), "`.fleet` is still there");
         let left: Vec<_> = std::fs::read_dir(self.dir()).expect("the folder").flatten().collect();
         assert_eq!(left.len(), 1, "more than `machines.toml` is left: {left:?}");
+        let machines = std::fs::read_dir(self.data.path().join("machines"));
+        let left: Vec<_> = machines.into_iter().flatten().flatten().collect();
+        assert!(left.is_empty(), "folders of machines are left: {left:?}");
     }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let consoles = self.dir.path().join(".fleet/machines");
-            for entry in std::fs::read_dir(consoles).into_iter().flatten().flatten() {
+            let within = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+            let fleets = within(&self.data.path().join("machines"));
+            for entry in fleets.flat_map(|fleet| within(&fleet.path())) {
                 let log = std::fs::read(entry.path().join("console.log")).unwrap_or_default();
                 let text = String::from_utf8_lossy(&log).into_owned();
                 let tail: Vec<&str> = text.lines().rev().take(15).collect();

@@ -39,8 +39,8 @@ pub struct FakeEngine {
 }
 
 impl FakeEngine {
-    /// Listens on loopback with a certificate (PEM) and its key, and lets in the
-    /// clients of an authority.
+    /// Listens on loopback with a certificate (PEM), those of intermediate authorities
+    /// after it, and its key, and lets in the clients of some authorities.
     pub async fn start(
         cert: &str,
         key: &str,
@@ -92,7 +92,9 @@ impl Drop for FakeEngine {
 fn tls(cert: &str, key: &str, clients: &str) -> rustls::ServerConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(clients.as_bytes()).unwrap()).unwrap();
+    for authority in CertificateDer::pem_slice_iter(clients.as_bytes()) {
+        roots.add(authority.unwrap()).unwrap();
+    }
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
             .build()
@@ -102,7 +104,7 @@ fn tls(cert: &str, key: &str, clients: &str) -> rustls::ServerConfig {
         .unwrap()
         .with_client_cert_verifier(verifier)
         .with_single_cert(
-            vec![CertificateDer::from_pem_slice(cert.as_bytes()).unwrap()],
+            CertificateDer::pem_slice_iter(cert.as_bytes()).map(Result::unwrap).collect(),
             PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
         )
         .unwrap()

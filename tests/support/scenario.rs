@@ -2,7 +2,7 @@
 //! commands are run on it, as by a person.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fleet::host::Host;
@@ -75,6 +75,11 @@ impl Scenario {
         self.dir.path()
     }
 
+    /// The folder that stands for the user's data, with the machines in it.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
     pub fn server(&self, name: &str) -> &Server {
         &self.servers[name]
     }
@@ -82,7 +87,8 @@ impl Scenario {
     /// A process in the fleet's folder.
     pub fn host(&self) -> Host {
         let home = self.dir.path().join("home").display().to_string();
-        Host::captured(self.dir.path(), &[("HOME", &home)])
+        let data = self.data().display().to_string();
+        Host::captured(self.dir.path(), &[("HOME", &home), ("FLEET_DATA", &data)])
             .with_registry(Registry::Only(Arc::new(self.fake.clone())))
     }
 

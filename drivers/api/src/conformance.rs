@@ -13,6 +13,7 @@
 //! and quotes it. What the check made is destroyed, whether it passed or not.
 
 mod bench;
+pub mod changes;
 pub mod cuts;
 pub mod life;
 pub mod lines;
@@ -152,6 +153,7 @@ macro_rules! conformance {
             life::longest_legal_name
             life::keeps_running
             marks::list_sees_one_fleet
+            marks::list_sees_every_fleet
             marks::destroy_leaves_the_others
             marks::several_at_once
             marks::check_changes_nothing
@@ -161,6 +163,13 @@ macro_rules! conformance {
             marks::a_bad_option_names_its_key
             marks::unseed_of_a_stopped_machine
             marks::unseed_of_a_running_machine
+            changes::a_stopped_machine_is_resized
+            changes::a_running_machine_is_resized_when_off
+            changes::a_disk_only_grows
+            changes::a_seed_stays_as_it_is
+            changes::a_mark_is_given_back
+            changes::another_mark_is_taken_over
+            changes::another_mark_of_a_running_machine
             cuts::verbs_end_by_their_deadline
             cuts::dropped_create
             cuts::dropped_create_then_destroy

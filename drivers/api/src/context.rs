@@ -21,7 +21,7 @@ pub struct Cx {
 }
 
 impl Cx {
-    /// A context whose machines live below `scratch`, that runs real programs.
+    /// A context whose machines live below the folder `scratch`, that runs real programs.
     ///
     /// The deadline is ten minutes until [`Cx::within`] says otherwise.
     pub fn new(scratch: impl Into<PathBuf>, reporter: Reporter, cancel: CancellationToken) -> Self {
@@ -57,14 +57,7 @@ impl Cx {
         cx
     }
 
-    /// The folder of one machine below the driver's own: `scratch/<machine>`.
-    ///
-    /// The driver makes it, and `destroy` removes it.
-    pub fn scratch(&self, machine: &str) -> PathBuf {
-        self.scratch.join(machine)
-    }
-
-    /// The folder that holds the machines' folders.
+    /// The folder that holds the fleets' folders, in which those of machines are.
     pub fn scratch_root(&self) -> &Path {
         &self.scratch
     }

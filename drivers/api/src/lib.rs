@@ -21,6 +21,7 @@ pub mod event;
 pub mod fake;
 mod id;
 pub mod run;
+mod scratch;
 mod secret;
 pub mod seed;
 mod spec;
@@ -71,12 +72,13 @@ pub trait Driver: Send + Sync {
         cx: &'a Cx,
     ) -> Answer<'a, Vec<Finding>>;
 
-    /// Lists the machines that carry the mark of `fleet`.
+    /// Lists the machines of `fleet`, or of every fleet.
     ///
     /// Behaviour:
     /// - Sees machines of the given fleet only.
+    /// - `None` sees the machines of every fleet of this user.
     /// - Lists half-made machines too.
-    fn list<'a>(&'a self, fleet: &'a str, cx: &'a Cx) -> Answer<'a, Vec<MachineId>>;
+    fn list<'a>(&'a self, fleet: Option<&'a str>, cx: &'a Cx) -> Answer<'a, Vec<MachineId>>;
 
     /// Looks at one machine.
     ///
@@ -84,6 +86,7 @@ pub trait Driver: Send + Sync {
     /// - An unknown machine is `None`, not an error.
     /// - A half-made machine (`create` was interrupted) is `None` or has
     ///   [`Power::Broken`].
+    /// - Gives back the mark that the machine has; a half-made one may have none.
     fn inspect<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, Option<Sighting>>;
 
     /// Defines a machine and leaves it stopped.
@@ -92,6 +95,12 @@ pub trait Driver: Send + Sync {
     /// - The same spec twice changes nothing.
     /// - Another image or address for the same id is [`ErrorKind::Conflict`].
     /// - An interrupted `create` is finished by the next one.
+    /// - A stopped machine takes over another size, ports or options (its disk only
+    ///   grows); a running one keeps what it has, and takes it over at the next `create`
+    ///   while it is off.
+    /// - A machine that exists takes over another mark, also while it runs where that can
+    ///   be done; that is never a conflict.
+    /// - A machine that exists keeps its seed, or stays without, whatever seed is passed.
     /// - A bad driver option is an [`ErrorKind::Config`] error that names its key.
     fn create<'a>(&'a self, id: &'a MachineId, spec: &'a VmSpec, cx: &'a Cx) -> Answer<'a, ()>;
 
@@ -124,7 +133,7 @@ pub trait Driver: Send + Sync {
     ///
     /// Behaviour:
     /// - A running machine is stopped hard.
-    /// - Nothing is left in [`Cx::scratch`].
+    /// - Nothing is left in [`Cx::scratch`], nor is an empty folder of its fleet.
     /// - Never touches the image or another machine.
     fn destroy<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, ()>;
 }

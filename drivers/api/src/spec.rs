@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::secret::Secret;
 
@@ -49,8 +50,59 @@ pub struct VmSpec {
     pub forwards: Vec<Forward>,
     /// The first-boot seed: file name and content of each file.
     pub seed: Vec<(String, Secret<Vec<u8>>)>,
+    /// What fleet wants to read again from the machine itself after every record was
+    /// lost: printable ASCII of at most 256 characters each, never a secret.
+    pub mark: BTreeMap<String, String>,
     /// The driver's own options, defaults and the machine's merged.
     pub options: toml::Table,
+}
+
+impl VmSpec {
+    /// Tells apart what has no field in [`Sighting`]: a short digest of the driver's options
+    /// and of whether the guest may reach the outside.
+    ///
+    /// It does not depend on the order of keys, and is the same in every version of fleet.
+    pub fn options_digest(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update([u8::from(self.internet)]);
+        feed(&mut hash, &toml::Value::Table(self.options.clone()));
+        let digest: [u8; 32] = hash.finalize().into();
+        digest[..8].iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    }
+}
+
+/// Feeds a value to a digest so that no two values look the same: its type, then how many
+/// bytes or parts it has, then those.
+fn feed(hash: &mut Sha256, value: &toml::Value) {
+    let mut begin = |kind: &str, length: usize| {
+        hash.update(kind.as_bytes());
+        hash.update((length as u64).to_be_bytes());
+    };
+    match value {
+        toml::Value::Table(table) => {
+            begin("t", table.len());
+            let sorted: BTreeMap<&String, &toml::Value> = table.iter().collect();
+            for (key, value) in sorted {
+                hash.update((key.len() as u64).to_be_bytes());
+                hash.update(key.as_bytes());
+                feed(hash, value);
+            }
+        }
+        toml::Value::Array(array) => {
+            begin("a", array.len());
+            for value in array {
+                feed(hash, value);
+            }
+        }
+        plain => {
+            let (kind, text) = match plain {
+                toml::Value::String(text) => ("s", text.clone()),
+                other => ("v", other.to_string()),
+            };
+            begin(kind, text.len());
+            hash.update(text.as_bytes());
+        }
+    }
 }
 
 /// A base image on this host.
@@ -118,6 +170,8 @@ pub struct Sighting {
     pub cpus: u32,
     /// Memory in MiB.
     pub memory_mib: u64,
+    /// Size of the root disk in MiB.
+    pub disk_mib: u64,
     /// SHA-256 of the image it was made from.
     pub image_sha256: String,
     /// Its other forwarded ports.
@@ -126,6 +180,10 @@ pub struct Sighting {
     pub console: Option<Console>,
     /// Whether the first-boot seed is still there.
     pub seeded: bool,
+    /// What fleet has written on it; empty if it is half-made.
+    pub mark: BTreeMap<String, String>,
+    /// What [`VmSpec::options_digest`] was of the spec that it follows.
+    pub options_digest: String,
     /// What else is worth showing, such as the acceleration or the process id.
     pub details: BTreeMap<String, String>,
 }
@@ -176,4 +234,54 @@ pub enum Level {
     Warning,
     /// It will not work.
     Error,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(options: &str, internet: bool) -> String {
+        let spec = VmSpec {
+            cpus: 1,
+            memory_mib: 1024,
+            disk_mib: 1024,
+            image: ImageFile { path: "/i".into(), sha256: "aa".into(), size_mib: 1 },
+            lab: LabNic { address: Ipv4Addr::new(10, 77, 0, 11), prefix: 24 },
+            internet,
+            forwards: Vec::new(),
+            seed: Vec::new(),
+            mark: BTreeMap::new(),
+            options: options.parse().unwrap(),
+        };
+        spec.options_digest()
+    }
+
+    #[test]
+    fn the_digest_of_options_stays_what_it_was() {
+        assert_eq!(digest("", false), "64463f139d26d7ac");
+        assert_eq!(digest("accel = 'tcg'\nargs = ['-device', 'edu']", true), "ab8bd5d5fb567c03");
+        assert_eq!(digest("a = 1\nb = 2", true), digest("b = 2\na = 1", true));
+    }
+
+    #[test]
+    fn whatever_differs_has_another_digest() {
+        let all = [
+            digest("", false),
+            digest("", true),
+            digest("a = 1", true),
+            digest("a = '1'", true),
+            digest("a = true", true),
+            digest("a = 'true'", true),
+            digest("a = ['1']", true),
+            digest("a = []", true),
+            digest("a = ['b', 'c']", true),
+            digest("a = ['bc']", true),
+            digest("a.b = 1", true),
+            digest("'a.b' = 1", true),
+            digest("a = 1\nb = 2", true),
+        ];
+        let distinct: std::collections::BTreeSet<&String> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
+        assert!(all.iter().all(|d| d.len() == 16 && d.chars().all(|c| c.is_ascii_hexdigit())));
+    }
 }

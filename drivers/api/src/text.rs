@@ -1,4 +1,5 @@
-//! Quoting, done once: for shells, and for JSON and YAML strings.
+//! Quoting, done once: for shells, for JSON and YAML strings, and for whatever holds
+//! printable ASCII only.
 
 /// Quotes a word for a POSIX shell, only where it needs it.
 pub fn sh(word: &str) -> String {
@@ -16,6 +17,32 @@ pub fn json(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+/// Writes a text in printable ASCII: each other byte of its UTF-8, and each `%`, as `%` and
+/// two hex digits.
+pub fn ascii(text: &str) -> String {
+    let one = |byte: u8| match byte {
+        b' '..=b'~' if byte != b'%' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(one).collect()
+}
+
+/// Reads what [`ascii`] has written; none if it has not.
+pub fn from_ascii(written: &str) -> Option<String> {
+    let mut bytes = written.bytes();
+    let mut text = Vec::new();
+    while let Some(byte) = bytes.next() {
+        text.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                u8::try_from(digit()? * 16 + digit()?).ok()?
+            }
+            plain => plain,
+        });
+    }
+    String::from_utf8(text).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,6 +52,19 @@ mod tests {
         assert_eq!(sh("/a/b-c=1"), "/a/b-c=1");
         assert_eq!(sh(""), "''");
         assert_eq!(sh("it's $HOME"), r"'it'\''s $HOME'");
+    }
+
+    #[test]
+    fn any_text_is_read_from_ascii_again() {
+        assert_eq!(ascii("/home/j\u{fc}rgen/50%"), "/home/j%C3%BCrgen/50%25");
+        for text in ["", "plain ~text", "%41", "\u{1f600}\n\0\u{7f}"] {
+            let written = ascii(text);
+            assert!(written.bytes().all(|b| (b' '..=b'~').contains(&b)), "{written}");
+            assert_eq!(from_ascii(&written).as_deref(), Some(text));
+        }
+        for wrong in ["%", "%4", "%zz", "%FF"] {
+            assert_eq!(from_ascii(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

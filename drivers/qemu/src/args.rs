@@ -54,7 +54,7 @@ pub(crate) enum Sandbox {
 /// # Errors
 /// `Config` for a forwarded port that QEMU cannot have.
 pub(crate) fn words(machine: &Machine, start: Start) -> Result<Vec<String>> {
-    let id = MachineId::new(&machine.fleet, &machine.name);
+    let id = machine.id();
     let options = &machine.options;
     let mut words: Vec<String> = Vec::new();
     let mut say = |text: &[&str]| words.extend(text.iter().map(|word| (*word).to_owned()));

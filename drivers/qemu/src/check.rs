@@ -47,6 +47,10 @@ pub(crate) fn look<'a>(
                 continue;
             }
         };
+        if let Err(error) = cx.check_scratch(id) {
+            findings.push(from_error(Some(id), &error));
+            continue;
+        }
         let folder = Folder::new(id, cx);
         let made = match folder.content() {
             Ok(Content::Whole(machine)) => Some(*machine),
@@ -204,7 +208,9 @@ pub(crate) async fn disk(
             root.display()
         );
         findings.push(Finding {
-            hint: Some("free some space, or keep the fleet on another file system".to_owned()),
+            hint: Some(
+                "free some space, or set FLEET_DATA to a folder on another file system".to_owned(),
+            ),
             ..finding(Level::Error, None, text)
         });
     }

@@ -1,5 +1,8 @@
 //! A machine's disk: a thin layer over the base image, made by `qemu-img`.
 
+use std::fs::File;
+use std::io::{self, Read};
+
 use fleet_driver::run::Cmd;
 use fleet_driver::{Cx, Error, Result, VmSpec};
 
@@ -27,7 +30,33 @@ pub(crate) async fn make(folder: &Folder, spec: &VmSpec, cx: &Cx) -> Result<()> 
         .arg(DISK)
         .arg(format!("{}M", disk_mib(spec)))
         .cwd(folder.path());
-    cx.run(&cmd).await.map_err(|e| e.hint(INSTALL)).map(drop)
+    cx.run(&cmd).await.map_err(|e| e.hint(INSTALL))?;
+    // The description that follows must not outlive it in a power cut.
+    File::open(folder.file(DISK)).and_then(|disk| disk.sync_all()).map_err(|e| {
+        Error::host("could not write the machine's disk")
+            .with("file", folder.file(DISK).display())
+            .because(e)
+    })
+}
+
+/// Whether the disk is gone: somebody has removed it, or emptied its file.
+pub(crate) fn is_gone(folder: &Folder) -> bool {
+    match std::fs::metadata(folder.file(DISK)) {
+        Ok(file) => file.len() == 0,
+        Err(e) => e.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// How large the disk really is, in MiB; none if that cannot be read.
+///
+/// Its description says what was asked for, which an interrupted change may not have
+/// reached, or may have passed.
+pub(crate) fn size_mib(folder: &Folder) -> Option<u64> {
+    // The header of qcow2 (docs/interop/qcow2.txt in QEMU): the size is at byte 24.
+    let mut header = [0; 32];
+    File::open(folder.file(DISK)).and_then(|mut disk| disk.read_exact(&mut header)).ok()?;
+    let size = header[24..].try_into().map(u64::from_be_bytes).ok()?;
+    header.starts_with(b"QFI\xfb").then_some(size >> 20)
 }
 
 /// Makes the disk of a machine that is off larger; its guest's file system follows

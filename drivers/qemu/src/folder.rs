@@ -1,12 +1,13 @@
 //! One folder a machine: which files are in it, whose it is, and how it is written.
 //!
 //! `owner.json` is there before anything else and goes last, so that a half-made
-//! machine can be told from a stranger's folder. `machine.json` is written last by
-//! `create`: it is what makes a machine exist.
+//! machine can be told from a stranger's folder. `machine.json` is what makes a machine
+//! exist: `create` writes it last and `destroy` removes it first, so that it never
+//! speaks of a disk that is not there.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use fleet_driver::{Cx, Error, MachineId, Result};
@@ -28,7 +29,8 @@ pub(crate) const SERIAL: &str = "serial.sock";
 pub(crate) const PID: &str = "pid";
 
 const OWNER: &str = "owner.json";
-const DESCRIPTION: &str = "machine.json";
+/// What makes a machine exist.
+pub(crate) const DESCRIPTION: &str = "machine.json";
 
 #[derive(PartialEq, Eq, Serialize, Deserialize)]
 struct Owner {
@@ -69,7 +71,7 @@ pub(crate) enum Content {
 impl Folder {
     /// The folder of `id`, which need not exist.
     pub(crate) fn new(id: &MachineId, cx: &Cx) -> Self {
-        Self { path: cx.scratch(id.machine()), id: id.clone() }
+        Self { path: cx.scratch(id), id: id.clone() }
     }
 
     /// Where it is.
@@ -123,17 +125,20 @@ impl Folder {
     ///
     /// # Errors
     /// `Conflict` if it holds something else; `Host` if it cannot be made.
-    pub(crate) fn make(&self) -> Result<()> {
-        let cannot = |e| Error::host("could not make the machine's folder").because(e);
+    pub(crate) fn make(&self, cx: &Cx) -> Result<()> {
         if matches!(self.content()?, Content::Foreign) {
             return Err(self.foreign());
         }
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.path)
-            .map_err(|e| cannot(e).with("folder", self.shown()))?;
+        cx.make_scratch(&self.id)?;
         self.write(OWNER, &to_json(&Owner::of(&self.id)))
+    }
+
+    /// Forgets the description: what is left is a half-made machine.
+    ///
+    /// # Errors
+    /// `Host` if it cannot be removed.
+    pub(crate) fn undo(&self) -> Result<()> {
+        self.remove_file(DESCRIPTION)
     }
 
     /// Writes the description.
@@ -152,13 +157,15 @@ impl Folder {
         write_atomically(&self.file(name), bytes)
     }
 
-    /// Removes a file that may be absent, for good.
+    /// Removes a file that may be absent, for good, and what an interrupted write of it
+    /// left.
     ///
     /// # Errors
     /// `Host` if it cannot be removed.
     pub(crate) fn remove_file(&self, name: &str) -> Result<()> {
         let path = self.file(name);
-        absent_is_fine(fs::remove_file(&path))
+        absent_is_fine(fs::remove_file(unfinished(&path)))
+            .and_then(|()| absent_is_fine(fs::remove_file(&path)))
             .and_then(|()| absent_is_fine(sync_folder(&self.path)))
             .map_err(|e| {
                 Error::host("could not remove a file").with("file", path.display()).because(e)
@@ -170,16 +177,18 @@ impl Folder {
         [QMP, SERIAL, PID].iter().try_for_each(|name| self.remove_file(name))
     }
 
-    /// Removes the folder, its mark last; leaves a stranger's alone.
+    /// Removes the folder, its description first and its mark last, and that of its fleet
+    /// after the last machine; leaves a stranger's alone.
     ///
     /// # Errors
     /// `Host` if it cannot be removed.
-    pub(crate) fn remove(&self) -> Result<()> {
+    pub(crate) fn remove(&self, cx: &Cx) -> Result<()> {
         // A damaged description is no reason to keep a machine.
         if matches!(self.content(), Ok(Content::Foreign)) {
             return Ok(());
         }
-        let remove = || -> io::Result<()> {
+        let empty = || -> io::Result<()> {
+            absent_is_fine(fs::remove_file(self.file(DESCRIPTION)))?;
             let entries = match fs::read_dir(&self.path) {
                 Ok(entries) => entries,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -196,25 +205,22 @@ impl Folder {
                     absent_is_fine(fs::remove_file(entry.path()))?;
                 }
             }
-            absent_is_fine(fs::remove_file(self.file(OWNER)))?;
-            fs::remove_dir(&self.path)
+            absent_is_fine(fs::remove_file(self.file(OWNER)))
         };
-        remove().map_err(|e| {
-            Error::host("could not remove the machine's folder")
+        empty().map_err(|e| {
+            Error::host("could not empty the machine's folder")
                 .with("folder", self.shown())
                 .because(e)
-        })
+        })?;
+        cx.remove_scratch(&self.id)
     }
 
     fn is_empty(&self) -> Result<bool> {
-        match fs::read_dir(&self.path) {
-            // What an interrupted first write leaves is nothing.
-            Ok(entries) => Ok(entries.flatten().all(|e| is_unfinished(&e.file_name()))),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
-            Err(e) => Err(Error::host("could not read the machine's folder")
+        is_empty(&self.path).map_err(|e| {
+            Error::host("could not read the machine's folder")
                 .with("folder", self.shown())
-                .because(e)),
-        }
+                .because(e)
+        })
     }
 
     fn foreign(&self) -> Error {
@@ -228,37 +234,25 @@ impl Folder {
     }
 }
 
-/// The machines of `fleet` below `root`, half-made ones too.
-///
-/// # Errors
-/// `Host` if the folder cannot be read.
-pub(crate) fn list(root: &Path, fleet: &str) -> Result<Vec<MachineId>> {
-    let entries = match fs::read_dir(root) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => {
-            return Err(Error::host("could not read the folder of machines")
-                .with("folder", root.display())
-                .because(e));
+/// Whether a folder holds the machine `id`, or the little that the first moment of its
+/// `create` leaves.
+pub(crate) fn is_ours(path: &Path, id: &MachineId) -> bool {
+    match fs::read(path.join(OWNER)) {
+        Ok(bytes) => {
+            serde_json::from_slice::<Owner>(&bytes).is_ok_and(|owner| owner == Owner::of(id))
         }
-    };
-    let owned = |entry: fs::DirEntry| {
-        let owner: Owner =
-            serde_json::from_slice(&fs::read(entry.path().join(OWNER)).ok()?).ok()?;
-        let here = entry.file_name().to_str() == Some(&owner.machine);
-        let ours = owner.driver == "qemu" && owner.fleet == fleet && here;
-        ours.then(|| MachineId::new(owner.fleet, owner.machine))
-    };
-    Ok(entries.flatten().filter_map(owned).collect())
+        Err(_) => path.is_dir() && is_empty(path).unwrap_or(false),
+    }
 }
 
-/// The descriptions of all machines below `root` but `except`; unreadable ones are
-/// left out.
-pub(crate) fn siblings(root: &Path, except: &str) -> Vec<Machine> {
-    let machine =
-        |entry: fs::DirEntry| Machine::parse(&fs::read(entry.path().join(DESCRIPTION)).ok()?).ok();
-    let entries = fs::read_dir(root).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_name() != except).filter_map(machine).collect()
+/// Whether there is nothing in a folder; what an interrupted first write leaves is
+/// nothing.
+fn is_empty(path: &Path) -> io::Result<bool> {
+    match fs::read_dir(path) {
+        Ok(entries) => Ok(entries.flatten().all(|e| is_unfinished(&e.file_name()))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(e) => Err(e),
+    }
 }
 
 /// Writes a file of mode 0600 that is either whole or as it was.
@@ -268,9 +262,7 @@ pub(crate) fn siblings(root: &Path, except: &str) -> Vec<Machine> {
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || -> io::Result<()> {
         let folder = path.parent().expect("the driver writes into folders");
-        let mut name = path.file_name().expect("the driver names its files").to_owned();
-        name.push(UNFINISHED);
-        let unfinished = folder.join(name);
+        let unfinished = unfinished(path);
         // Not truncated but made anew: an old file might have another mode.
         absent_is_fine(fs::remove_file(&unfinished))?;
         let mut file =
@@ -285,6 +277,13 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 const UNFINISHED: &str = ".unfinished";
+
+/// Where a file is until it is whole.
+fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.file_name().expect("the driver names its files").to_owned();
+    name.push(UNFINISHED);
+    path.with_file_name(name)
+}
 
 fn is_unfinished(name: &std::ffi::OsStr) -> bool {
     name.to_string_lossy().ends_with(UNFINISHED)

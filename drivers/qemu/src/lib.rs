@@ -9,6 +9,7 @@
 
 mod args;
 mod check;
+mod create;
 mod disk;
 mod emulator;
 mod folder;
@@ -19,8 +20,10 @@ mod power;
 mod probe;
 mod process;
 mod qmp;
+mod roll;
 mod seed;
 mod sighting;
+mod start;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -31,10 +34,10 @@ use fleet_driver::{
 };
 use tokio::sync::{Mutex, OnceCell};
 
-use crate::args::{Seed, Start};
+use crate::args::Seed;
 use crate::emulator::Emulator;
-use crate::folder::{CONSOLE, Content, Folder};
-use crate::machine::{Accel, Machine, disk_mib};
+use crate::folder::{Folder, SEED};
+use crate::machine::Accel;
 use crate::options::AccelChoice;
 pub use crate::options::Options;
 use crate::probe::Kvm;
@@ -114,128 +117,9 @@ impl Qemu {
         Ok(findings)
     }
 
-    async fn create_one(&self, id: &MachineId, spec: &VmSpec, cx: &Cx) -> Result<()> {
-        let options = Options::parse(&spec.options)?;
-        let folder = Folder::new(id, cx);
-        let process = Process::of(id, &folder);
-        if let Content::Whole(machine) = folder.content()? {
-            machine.agrees_with(spec)?;
-            return self.change(id, &folder, *machine, spec, options, process, cx).await;
-        }
-        if process.is_some() {
-            let text = "A process of this machine was still running although its disk is gone; \
-                        it was ended.";
-            power::cut(id, &folder, cx).await?;
-            cx.reporter().note(Level::Warning, text);
-        }
-        folder.make()?;
-        // `check` has told why; once for all machines is enough.
-        let (accel, _) = self.accelerate(options.accel, cx).await?;
-        disk::make(&folder, spec, cx).await?;
-        seed::write(&folder, spec)?;
-        let _choosing = self.choosing_ports.lock().await;
-        let siblings = folder::siblings(cx.scratch_root(), id.machine());
-        let ports = ports::choose(id, &options, None, &siblings)?;
-        let machine = Machine::new(id, spec, options, ports, accel);
-        // A description that QEMU cannot follow is refused before it exists.
-        args::words(&machine, Start { seed: Seed::Gone, sandbox: args::Sandbox::Unavailable })?;
-        folder.save(&machine)
-    }
-
-    /// Brings a machine that exists to what is asked for now. What needs a new start,
-    /// such as its size, waits for the next `create` while it is off.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one decision")]
-    async fn change(
-        &self,
-        id: &MachineId,
-        folder: &Folder,
-        machine: Machine,
-        spec: &VmSpec,
-        options: Options,
-        process: Option<Process>,
-        cx: &Cx,
-    ) -> Result<()> {
-        let mut wanted = Machine::new(id, spec, options, machine.ports, machine.accel);
-        // The image may have moved, but its disk stands on the file it was made from;
-        // and a disk does not shrink.
-        wanted.image = machine.image.clone();
-        wanted.disk_mib = machine.disk_mib.max(disk_mib(spec));
-        wanted.ports.ssh = wanted.options.ssh_port.unwrap_or(machine.ports.ssh);
-        wanted.ports.engine = wanted.options.engine_port.unwrap_or(machine.ports.engine);
-        if wanted == machine {
-            return Ok(());
-        }
-        if process.is_some() {
-            let text = "The machine runs; what was changed in `machines.toml` counts once it has \
-                        been stopped and `fleet up` is run again.";
-            cx.reporter().note(Level::Warning, text);
-            return Ok(());
-        }
-        args::words(&wanted, Start { seed: Seed::Gone, sandbox: args::Sandbox::Unavailable })?;
-        if wanted.disk_mib > machine.disk_mib {
-            disk::grow(folder, wanted.disk_mib, cx).await?;
-        }
-        folder.save(&wanted)
-    }
-
-    async fn start_one(&self, id: &MachineId, cx: &Cx) -> Result<()> {
-        let folder = Folder::new(id, cx);
-        let mut machine = folder.machine()?;
-        if Process::of(id, &folder).is_some() {
-            match power::go_on(id, &folder, cx).await {
-                // It was on its way out.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                other => return other,
-            }
-        }
-        folder.tidy()?;
-        let emulator = self.emulator(cx).await?;
-        machine.accel = self.accelerate(machine.options.accel, cx).await?.0;
-        let start = Start { seed: seed::of(&folder), sandbox: emulator.sandbox };
-        self.settle_ports(id, &folder, &mut machine, cx).await?;
-        if !folder.file(CONSOLE).exists() {
-            folder.write(CONSOLE, b"")?;
-        }
-        let failure = match power::spawn(id, &folder, &machine, start, cx).await {
-            Ok(()) => return Ok(()),
-            Err(failure) => failure,
-        };
-        if Process::of(id, &folder).is_some() || failure.kind() == ErrorKind::Interrupted {
-            return Err(failure);
-        }
-        // Another program may have taken a port in the last moment; then others are
-        // chosen, once.
-        let before = machine.ports;
-        self.settle_ports(id, &folder, &mut machine, cx).await?;
-        if machine.ports == before {
-            return Err(failure);
-        }
-        power::spawn(id, &folder, &machine, start, cx).await
-    }
-
-    /// Sees that the machine's ports can be had, and writes down what was decided.
-    async fn settle_ports(
-        &self,
-        id: &MachineId,
-        folder: &Folder,
-        machine: &mut Machine,
-        cx: &Cx,
-    ) -> Result<()> {
-        check::ports::still_free(id, machine)?;
-        let _choosing = self.choosing_ports.lock().await;
-        let siblings = folder::siblings(cx.scratch_root(), id.machine());
-        let ports = ports::choose(id, &machine.options, Some(machine.ports), &siblings)?;
-        if ports != machine.ports {
-            let text = "Another program has taken a port of this machine, so it has got a new \
-                        one; run `fleet env` again where you use it.";
-            cx.reporter().note(Level::Warning, text);
-            machine.ports = ports;
-        }
-        folder.save(machine)
-    }
-
     async fn stop_one(&self, id: &MachineId, how: Stop, cx: &Cx) -> Result<()> {
         let folder = Folder::new(id, cx);
+        Process::must_be_here(id, &folder)?;
         let known = folder.machine().map(drop);
         match how {
             Stop::Soft => {
@@ -256,15 +140,18 @@ impl Qemu {
         folder.machine()?;
         match seed::of(&folder) {
             Seed::Attached => seed::remove(&folder, Process::of(id, &folder), cx).await,
-            Seed::Gone => Ok(()),
+            // An interrupted write may have left a part of it.
+            Seed::Gone => folder.remove_file(SEED),
         }
     }
 
     async fn destroy_one(&self, id: &MachineId, cx: &Cx) -> Result<()> {
         let folder = Folder::new(id, cx);
+        Process::must_be_here(id, &folder)?;
+        process::nobody_works_in(&folder, cx).await?;
         // The process first: without its folder it would be harder to find.
         power::cut(id, &folder, cx).await?;
-        folder.remove()
+        folder.remove(cx)
     }
 }
 
@@ -285,11 +172,11 @@ impl Driver for Qemu {
         Box::pin(self.check_all(wanted, cx))
     }
 
-    fn list<'a>(&'a self, fleet: &'a str, cx: &'a Cx) -> Answer<'a, Vec<MachineId>> {
+    fn list<'a>(&'a self, fleet: Option<&'a str>, cx: &'a Cx) -> Answer<'a, Vec<MachineId>> {
         Box::pin(async move {
-            let made = folder::list(cx.scratch_root(), fleet)?;
-            let all: BTreeSet<MachineId> =
-                made.into_iter().chain(process::running(fleet)).collect();
+            let made = roll::list(cx.scratch_root(), fleet)?;
+            let running = process::running(cx.scratch_root(), fleet);
+            let all: BTreeSet<MachineId> = made.into_iter().chain(running).collect();
             Ok(all.into_iter().collect())
         })
     }

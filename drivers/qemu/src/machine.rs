@@ -4,6 +4,7 @@
 //! that changes by itself: power is asked of the process, and whether the seed is
 //! there of the folder.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use fleet_driver::{Error, Forward, ImageFile, LabNic, MachineId, Protocol, Result, VmSpec};
@@ -30,6 +31,12 @@ pub(crate) struct Machine {
     pub(crate) forwards: Vec<Forward>,
     pub(crate) ports: Ports,
     pub(crate) options: Options,
+    /// [`VmSpec::options_digest`] of what was asked for.
+    #[serde(default)]
+    pub(crate) options_digest: String,
+    /// What fleet wants to read again.
+    #[serde(default)]
+    pub(crate) mark: BTreeMap<String, String>,
     /// What executed the guest's code when it was last started, or will.
     pub(crate) accel: Accel,
 }
@@ -85,6 +92,8 @@ impl Machine {
             forwards: spec.forwards.clone(),
             ports,
             options,
+            options_digest: spec.options_digest(),
+            mark: spec.mark.clone(),
             accel,
         }
     }
@@ -111,6 +120,11 @@ impl Machine {
         let mut bytes = serde_json::to_vec_pretty(self).expect("plain data becomes JSON");
         bytes.push(b'\n');
         bytes
+    }
+
+    /// Whose description it is.
+    pub(crate) fn id(&self) -> MachineId {
+        MachineId::new(&self.fleet, &self.name)
     }
 
     /// Where the host reaches the guest's SSH.

@@ -20,6 +20,8 @@ const START: Duration = Duration::from_secs(60);
 const ANSWER: Duration = Duration::from_secs(30);
 /// A guest that is still booting ignores the button, so it is pressed again.
 const PRESS_EVERY: Duration = Duration::from_secs(4);
+/// How soon a guest shows that its disk is still full.
+const RELAPSE: Duration = Duration::from_millis(500);
 /// How long QEMU has to end by itself when told to, and when killed.
 const QUIT: Duration = Duration::from_secs(3);
 const KILL: Duration = Duration::from_secs(20);
@@ -46,10 +48,11 @@ pub(crate) async fn power(
 fn meaning(status: &str) -> Power {
     match status {
         "running" => Power::Running,
-        "paused" | "prelaunch" | "suspended" | "debug" => Power::Paused,
+        // `io-error`: QEMU pauses a guest that writes more than the host's disk holds, and
+        // lets it write again when it is to go on.
+        "paused" | "prelaunch" | "suspended" | "debug" | "io-error" => Power::Paused,
         // About to end: the guest has switched itself off.
         "shutdown" => Power::Stopped,
-        "io-error" => Power::Broken("a write to its disk failed, perhaps the disk is full".into()),
         "internal-error" => Power::Broken("the hypervisor could not go on with the guest".into()),
         "guest-panicked" => Power::Broken("the guest's kernel panicked".into()),
         other => Power::Broken(format!("QEMU is in the state `{other}`")),
@@ -84,13 +87,34 @@ async fn resume(folder: &Folder, cx: &Cx) -> Result<()> {
     match answer["status"].as_str().unwrap_or_default() {
         "running" => Ok(()),
         "suspended" => qmp.execute("system_wakeup", json!({})).await.map(drop),
-        "paused" | "prelaunch" | "debug" | "io-error" => {
-            qmp.execute("cont", json!({})).await.map(drop)
+        "paused" | "prelaunch" | "debug" => qmp.execute("cont", json!({})).await.map(drop),
+        "io-error" => {
+            qmp.execute("cont", json!({})).await?;
+            stays_on(folder, &mut qmp, cx).await
         }
         other => Err(Error::driver("the machine cannot go on")
             .with("state", other)
             .hint("`fleet restart` it")),
     }
+}
+
+/// Looks whether a guest that was paused since the disk was full goes on now: what it
+/// could not write is written again first, which fails within milliseconds or not at all.
+///
+/// # Errors
+/// `Host` if it was paused again.
+async fn stays_on(folder: &Folder, qmp: &mut Qmp<'_>, cx: &Cx) -> Result<()> {
+    let began = Instant::now();
+    while began.elapsed() < RELAPSE {
+        pause_for(cx, RELAPSE / 10).await?;
+        let answer = qmp.execute("query-status", json!({})).await?;
+        if answer["status"] == "io-error" {
+            return Err(Error::host("the machine was paused again: it cannot write to its disk")
+                .with("folder", folder.path().display())
+                .hint("free some space on the file system of that folder, then start it again"));
+        }
+    }
+    Ok(())
 }
 
 /// Starts the process of a machine that has none.
@@ -210,15 +234,86 @@ async fn gone(process: Process, id: &MachineId, time: Duration, cx: &Cx) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use fleet_driver::event::Reporter;
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::UnixListener;
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+    use crate::folder::QMP;
 
     #[test]
     fn states_are_told_apart() {
         assert_eq!(meaning("running"), Power::Running);
         assert_eq!(meaning("paused"), Power::Paused);
+        assert_eq!(meaning("io-error"), Power::Paused);
         assert_eq!(meaning("shutdown"), Power::Stopped);
-        for broken in ["io-error", "internal-error", "guest-panicked", "what-is-this"] {
+        for broken in ["internal-error", "guest-panicked", "what-is-this"] {
             assert!(matches!(meaning(broken), Power::Broken(_)), "{broken}");
+        }
+    }
+
+    /// Answers like a QEMU whose guest is paused for want of space; `cont` lets it run,
+    /// until it has been asked so often how it is.
+    async fn full(listener: UnixListener, mut runs_for: usize) -> usize {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = BufReader::new(stream);
+        let mut say = "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n".to_owned();
+        let (mut status, mut continued) = ("io-error", 0);
+        loop {
+            stream.get_mut().write_all(say.as_bytes()).await.unwrap();
+            let mut line = String::new();
+            if stream.read_line(&mut line).await.unwrap() == 0 {
+                return continued;
+            }
+            let command: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let answer = match command["execute"].as_str().unwrap() {
+                "query-status" if status == "running" && runs_for == 0 => {
+                    status = "io-error";
+                    json!({ "status": status })
+                }
+                "query-status" => {
+                    runs_for = runs_for.saturating_sub(usize::from(status == "running"));
+                    json!({ "status": status })
+                }
+                "cont" => {
+                    continued += 1;
+                    status = "running";
+                    json!({})
+                }
+                _ => json!({}),
+            };
+            say = format!("{}\r\n", json!({ "return": answer }));
+        }
+    }
+
+    async fn resumed(runs_for: usize) -> (Result<()>, usize) {
+        let dir = tempfile::tempdir().unwrap();
+        let cx = Cx::new(dir.path(), Reporter::silent(), CancellationToken::new())
+            .within(Duration::from_secs(20));
+        let folder = Folder::new(&MachineId::new("lab-none", "host1"), &cx);
+        folder.make(&cx).unwrap();
+        let listener = UnixListener::bind(folder.file(QMP)).unwrap();
+        let server = tokio::spawn(full(listener, runs_for));
+        let result = resume(&folder, &cx).await;
+        (result, server.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_waited_for_space_goes_on_when_there_is_some() {
+        let (result, continued) = resumed(usize::MAX).await;
+        result.unwrap();
+        assert_eq!(continued, 1);
+    }
+
+    #[tokio::test]
+    async fn a_guest_whose_disk_is_still_full_is_an_error_with_the_way_out() {
+        for runs_for in [0, 1] {
+            let (result, continued) = resumed(runs_for).await;
+            let error = result.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Host);
+            assert!(error.hint_text().unwrap().contains("free some space"), "{error:?}");
+            assert_eq!(continued, 1);
         }
     }
 }

@@ -191,7 +191,7 @@ async fn configuring_makes_room_writes_and_restarts() {
         &BTreeMap::new(),
     )
     .unwrap();
-    let settings = Settings::new(&fleet.machines[0], &pki, names);
+    let settings = Settings::new(&fleet.machines[0], &pki, names, 0);
     let guest = Recorder::default();
     let cx = Cx::new("/nowhere", Reporter::silent(), CancellationToken::new());
     let facts = GuestFacts::default();

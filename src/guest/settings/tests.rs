@@ -43,7 +43,7 @@ fn pki() -> (tempfile::TempDir, Pki) {
 }
 
 fn settings(spec: &Spec, pki: &Pki) -> Settings {
-    Settings::new(spec, pki, server_names(spec, &[]))
+    Settings::new(spec, pki, server_names(spec, &[]), 0)
 }
 
 fn text<'a>(files: &'a [GuestFile], path: &str) -> &'a str {
@@ -51,10 +51,22 @@ fn text<'a>(files: &'a [GuestFile], path: &str) -> &'a str {
     std::str::from_utf8(file.content.expose()).unwrap()
 }
 
+/// A certificate that ends at a round time.
+fn server(settings: &Settings, pki: &Pki) -> ServerCert {
+    let ends = time::macros::datetime!(2028-02-29 13:04:05 +01:00);
+    ServerCert { ends, ..pki.server(settings.names()).unwrap() }
+}
+
 fn daemon(settings: &Settings, pki: &Pki, disk: &OnDisk) -> Value {
-    let cert = pki.server(settings.names()).unwrap();
+    let cert = server(settings, pki);
     let files = settings.files(&cert, disk).unwrap();
     serde_json::from_str(text(&files, DAEMON_JSON)).unwrap()
+}
+
+/// What fleet keeps in the guest of its own keys.
+fn own(settings: &Settings, pki: &Pki) -> String {
+    let files = settings.files(&server(settings, pki), &OnDisk::default()).unwrap();
+    text(&files, OWN_JSON).to_owned()
 }
 
 #[test]
@@ -74,7 +86,11 @@ fn everything_asked_for_is_in_daemon_json() {
             "log-driver": "json-file",
             "log-opts": { "max-size": "10m" },
             "storage-driver": "overlay2",
-            "labels": ["site=lab", format!("fleet.settings={}", settings.digest())],
+            "labels": [
+                "site=lab",
+                format!("fleet.settings={}", settings.digest()),
+                "fleet.cert-ends=2028-02-29T12:04:05Z",
+            ],
         })
     );
 }
@@ -86,7 +102,7 @@ fn the_guests_own_keys_stay_and_former_ones_of_fleet_go() {
     let first = settings(&spec, &pki);
     let disk = |daemon: Value| OnDisk {
         daemon: Some(daemon.to_string()),
-        own: Some(Value::Object(first.own.clone()).to_string()),
+        own: Some(own(&first, &pki)),
         dockerd: None,
     };
     let mut merged = daemon(
@@ -145,9 +161,11 @@ fn the_digest_shows_every_change() {
         change(|s| s.engine.env.clear()),
         change(|s| s.address = Ipv4Addr::new(10, 77, 0, 99)),
         change(|s| s.name = "other".to_owned()),
-        Settings::new(&spec(), &pki, server_names(&spec(), &["192.0.2.1".parse().unwrap()]))
+        Settings::new(&spec(), &pki, server_names(&spec(), &["192.0.2.1".parse().unwrap()]), 0)
             .digest()
             .to_owned(),
+        Settings::new(&spec(), &pki, server_names(&spec(), &[]), 1).digest().to_owned(),
+        Settings::new(&spec(), &pki, server_names(&spec(), &[]), 2).digest().to_owned(),
     ];
     let (_other, another) = self::pki();
     digests.push(settings(&spec(), &another).digest().to_owned());
@@ -157,6 +175,62 @@ fn the_digest_shows_every_change() {
     assert_eq!(digests.len(), all);
     // What does not concern the engine does not restart it.
     assert_eq!(change(|s| s.memory_mib = 4096), base.digest());
+}
+
+#[test]
+fn the_end_of_the_certificate_is_told_and_changes_nothing() {
+    let (_dir, pki) = pki();
+    let settings = settings(&spec(), &pki);
+    let first = pki.server(settings.names()).unwrap();
+    let later = ServerCert { ends: first.ends + time::Duration::days(1), ..first.clone() };
+    let facts = |own: &str| crate::guest::facts::GuestFacts {
+        disk: OnDisk { own: Some(own.to_owned()), ..OnDisk::default() },
+        ..Default::default()
+    };
+    for cert in [&first, &later] {
+        let files = settings.files(cert, &OnDisk::default()).unwrap();
+        let own = text(&files, OWN_JSON);
+        assert_eq!(facts(own).settings().as_deref(), Some(settings.digest()));
+        let daemon: Value = serde_json::from_str(text(&files, DAEMON_JSON)).unwrap();
+        let engine = crate::engine::EngineFacts {
+            version: String::new(),
+            hostname: String::new(),
+            labels: serde_json::from_value(daemon["labels"].clone()).unwrap(),
+            swarm: crate::engine::SwarmFacts {
+                state: crate::engine::SwarmState::Inactive,
+                node_id: None,
+                node_addr: None,
+                manager: false,
+                cluster_id: None,
+                managers: Vec::new(),
+            },
+        };
+        assert_eq!(engine.cert_ends(), Some(cert.ends));
+        assert_eq!(engine.settings(), Some(settings.digest()));
+    }
+    // A label of before does not stay beside the new one.
+    let disk = OnDisk {
+        daemon: Some(
+            text(&settings.files(&first, &OnDisk::default()).unwrap(), DAEMON_JSON).to_owned(),
+        ),
+        own: Some(own(&settings, &pki)),
+        dockerd: None,
+    };
+    let labels = daemon(&settings, &pki, &disk)["labels"].clone();
+    assert_eq!(labels.as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn an_engine_lets_in_the_clients_of_both_authorities_during_a_rotation() {
+    let (_dir, pki) = pki();
+    let before = settings(&spec(), &pki);
+    Pki::begin_rotation(pki.dir(), "lab-1").unwrap();
+    let pki = Pki::load(pki.dir()).unwrap();
+    let during = settings(&spec(), &pki);
+    assert_ne!(before.digest(), during.digest());
+    let files = during.files(&server(&during, &pki), &OnDisk::default()).unwrap();
+    assert_eq!(text(&files, "/etc/docker/fleet/ca.pem"), pki.engine_trust());
+    assert_eq!(pki.engine_trust().matches("BEGIN CERTIFICATE").count(), 2);
 }
 
 #[test]
@@ -237,7 +311,7 @@ fn the_first_boot_merges_into_what_the_image_has() {
         }
         let merged: Value =
             serde_json::from_str(&std::fs::read_to_string(at(DAEMON_JSON)).unwrap()).unwrap();
-        let mut expected = settings.own.clone();
+        let mut expected = settings.own(&cert).unwrap();
         if let Some(before) = before {
             expected.insert("data-root".to_owned(), json!("/srv"));
             assert_eq!(

@@ -1,4 +1,4 @@
-//! What every check stands on: a fixture, two empty folders, and verbs that quote the
+//! What every check stands on: a fixture, an empty folder, and verbs that quote the
 //! contract when they do what they must not.
 
 use std::fmt;
@@ -25,7 +25,6 @@ pub(super) const SEED_MARK: &[u8] = b"conformance-seed-2b7e151628aed2a6abf715880
 pub struct Bench {
     pub(super) fixture: Arc<dyn Fixture>,
     scratch: TempDir,
-    other: TempDir,
     made: Mutex<Vec<MachineId>>,
 }
 
@@ -60,11 +59,10 @@ pub(super) fn fails<T>(line: &str, what: &str, kind: ErrorKind, result: Result<T
 
 impl Bench {
     pub(super) fn new(fixture: Arc<dyn Fixture>) -> Self {
-        let folder = || tempfile::Builder::new().prefix("fleet-").tempdir();
+        let scratch = tempfile::Builder::new().prefix("fleet-").tempdir();
         Self {
             fixture,
-            scratch: folder().expect("a temporary folder can be made"),
-            other: folder().expect("a temporary folder can be made"),
+            scratch: scratch.expect("a temporary folder can be made"),
             made: Mutex::default(),
         }
     }
@@ -86,21 +84,17 @@ impl Bench {
         id
     }
 
-    /// The fixture's spec, with the suite's mark in the seed.
+    /// The fixture's spec, with a mark, and with something in the seed to look for.
     pub(super) fn spec(&self, n: u8) -> VmSpec {
         let mut spec = self.fixture.spec(n);
         spec.seed.push(("conformance".to_owned(), Secret::new(SEED_MARK.to_vec())));
+        spec.mark.insert("machine".to_owned(), format!("number {n}"));
         spec
     }
 
+    /// The context for all machines.
     pub(super) fn cx(&self) -> Cx {
-        self.cx_of(&self.id(FLEET))
-    }
-
-    /// The context for a machine: each fleet has its own folder.
-    pub(super) fn cx_of(&self, id: &MachineId) -> Cx {
-        let folder = if id.fleet() == FLEET { &self.scratch } else { &self.other };
-        Cx::new(folder.path(), Reporter::silent(), CancellationToken::new())
+        Cx::new(self.scratch.path(), Reporter::silent(), CancellationToken::new())
             .with_runner(self.fixture.runner())
             .within(self.fixture.limit())
     }
@@ -114,33 +108,33 @@ impl Bench {
     }
 
     pub(super) async fn create(&self, id: &MachineId, spec: &VmSpec) -> Result<()> {
-        self.ends("create", self.driver().create(id, spec, &self.cx_of(id))).await
+        self.ends("create", self.driver().create(id, spec, &self.cx())).await
     }
 
     pub(super) async fn start(&self, id: &MachineId) -> Result<()> {
-        self.ends("start", self.driver().start(id, &self.cx_of(id))).await
+        self.ends("start", self.driver().start(id, &self.cx())).await
     }
 
     pub(super) async fn stop(&self, id: &MachineId, how: Stop) -> Result<()> {
-        self.ends("stop", self.driver().stop(id, how, &self.cx_of(id))).await
+        self.ends("stop", self.driver().stop(id, how, &self.cx())).await
     }
 
     pub(super) async fn unseed(&self, id: &MachineId) -> Result<()> {
-        self.ends("unseed", self.driver().unseed(id, &self.cx_of(id))).await
+        self.ends("unseed", self.driver().unseed(id, &self.cx())).await
     }
 
     pub(super) async fn destroy(&self, id: &MachineId) -> Result<()> {
-        self.ends("destroy", self.driver().destroy(id, &self.cx_of(id))).await
+        self.ends("destroy", self.driver().destroy(id, &self.cx())).await
     }
 
-    pub(super) async fn list(&self, fleet: &str, of: &MachineId) -> Vec<MachineId> {
-        let cx = self.cx_of(of);
+    pub(super) async fn list(&self, fleet: Option<&str>) -> Vec<MachineId> {
+        let cx = self.cx();
         let found = self.ends("list", self.driver().list(fleet, &cx)).await;
         fine(lines::verbs::LIST, "list", found)
     }
 
     pub(super) async fn inspect(&self, id: &MachineId) -> Option<Sighting> {
-        let cx = self.cx_of(id);
+        let cx = self.cx();
         let seen = self.ends("inspect", self.driver().inspect(id, &cx)).await;
         fine(lines::INSPECT_UNKNOWN, "inspect", seen)
     }
@@ -174,10 +168,15 @@ impl Bench {
     pub(super) async fn is_gone(&self, id: &MachineId) {
         let seen = self.power(id).await;
         holds(lines::verbs::DESTROY, seen.is_none(), format!("{id} is still there: {seen:?}"));
-        let listed = self.list(id.fleet(), id).await;
-        holds(lines::verbs::DESTROY, !listed.contains(id), format!("{id} is still listed"));
-        let folder = self.cx_of(id).scratch(id.machine());
+        for fleet in [Some(id.fleet()), None] {
+            let listed = self.list(fleet).await;
+            holds(lines::verbs::DESTROY, !listed.contains(id), format!("{id} is still listed"));
+        }
+        let folder = self.cx().scratch(id);
         holds(lines::DESTROY_SCRATCH, !folder.exists(), format!("{} is left", left(&folder)));
+        let fleet = self.cx().scratch_root().join(id.fleet());
+        let empty = std::fs::read_dir(&fleet).is_ok_and(|mut entries| entries.next().is_none());
+        holds(lines::DESTROY_SCRATCH, !empty, format!("{} is left", left(&fleet)));
     }
 
     /// Drops a verb at a moment; none if it was dropped.

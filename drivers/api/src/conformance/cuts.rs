@@ -42,10 +42,10 @@ async fn half_made_is_seen(bench: &Bench, id: &MachineId, cut: Cut) {
     let seen = bench.power(id).await;
     let allowed = matches!(seen, None | Some(Power::Broken(_) | Power::Stopped));
     holds(lines::INSPECT_HALF_MADE, allowed, format!("after {cut:?} {id} is {seen:?}"));
-    let folder = bench.cx().scratch(id.machine());
+    let folder = bench.cx().scratch(id);
     let on_disk = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
     if seen.is_some() || on_disk {
-        let listed = bench.list(id.fleet(), id).await.contains(id);
+        let listed = bench.list(Some(id.fleet())).await.contains(id);
         holds(lines::LIST_HALF_MADE, listed, format!("after {cut:?} {id} is not listed"));
     }
 }
@@ -196,7 +196,7 @@ pub async fn verbs_end_by_their_deadline(bench: Arc<Bench>) {
     drop(bench.ends("start", driver.start(&id, &soon())).await);
     fine(lines::DEADLINE, "start in time", bench.start(&id).await);
     drop(bench.ends("inspect", driver.inspect(&id, &soon())).await);
-    drop(bench.ends("list", driver.list(id.fleet(), &soon())).await);
+    drop(bench.ends("list", driver.list(None, &soon())).await);
     drop(bench.ends("destroy", driver.destroy(&id, &soon())).await);
     finish_destroy(&bench, &id, Cut::After(Duration::from_millis(1))).await;
 }

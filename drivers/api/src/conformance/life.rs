@@ -11,7 +11,7 @@ use crate::{ErrorKind, Power, Stop};
 pub async fn unknown_is_none(bench: Arc<Bench>) {
     let seen = bench.inspect(&bench.id("nobody")).await;
     holds(lines::INSPECT_UNKNOWN, seen.is_none(), format!("inspect saw {seen:?}"));
-    let listed = bench.list(bench.id("nobody").fleet(), &bench.id("nobody")).await;
+    let listed = bench.list(Some(bench.id("nobody").fleet())).await;
     holds(lines::verbs::LIST, listed.is_empty(), format!("an empty host lists {listed:?}"));
 }
 
@@ -26,13 +26,13 @@ pub async fn destroying_the_unknown_succeeds(bench: Arc<Bench>) {
 pub async fn created_is_stopped_and_listed(bench: Arc<Bench>) {
     let id = bench.stopped("host1", 1).await;
     bench.is(lines::verbs::CREATE, &id, Power::Stopped).await;
-    let listed = bench.list(id.fleet(), &id).await;
+    let listed = bench.list(Some(id.fleet())).await;
     holds(lines::verbs::LIST, listed == [id.clone()], format!("listed is {listed:?}"));
     let spec = bench.spec(1);
     let about = bench.driver().about();
     let seen = bench.inspect(&id).await.expect("it was seen a moment ago");
-    let asked = (&spec.image.sha256, spec.cpus, spec.memory_mib);
-    let given = (&seen.image_sha256, seen.cpus, seen.memory_mib);
+    let asked = (&spec.image.sha256, spec.cpus, spec.memory_mib, spec.options_digest());
+    let given = (&seen.image_sha256, seen.cpus, seen.memory_mib, seen.options_digest.clone());
     holds(lines::verbs::CREATE, asked == given, format!("{asked:?} is asked, {given:?} is there"));
     if about.capabilities.static_addresses {
         let as_asked = seen.lab == Some(spec.lab.address);
@@ -54,7 +54,7 @@ pub async fn create_twice(bench: Arc<Bench>) {
     fine(lines::CREATE_TWICE, "the second create", again);
     let after = bench.inspect(&id).await;
     holds(lines::CREATE_TWICE, before == after, format!("{before:?} became {after:?}"));
-    let listed = bench.list(id.fleet(), &id).await;
+    let listed = bench.list(Some(id.fleet())).await;
     holds(lines::CREATE_TWICE, listed.len() == 1, format!("listed is {listed:?}"));
 }
 
@@ -187,7 +187,7 @@ pub async fn longest_legal_name(bench: Arc<Bench>) {
     let name = format!("a{}9", "-b".repeat(30)) + "x";
     assert_eq!(name.len(), 63);
     let id = bench.running(&name, 1).await;
-    let listed = bench.list(id.fleet(), &id).await;
+    let listed = bench.list(Some(id.fleet())).await;
     holds(lines::verbs::LIST, listed == [id.clone()], format!("listed is {listed:?}"));
     fine(lines::verbs::STOP, "stop", bench.stop(&id, Stop::Hard).await);
     fine(lines::verbs::DESTROY, "destroy", bench.destroy(&id).await);

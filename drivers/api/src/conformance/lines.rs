@@ -17,19 +17,24 @@ lines! {
     CHECK_CHANGES_NOTHING = "Changes nothing.";
     CHECK_FINDS = "Everything that would make `create` or `start` fail and can be known beforehand is a [`Finding`] with [`Level::Error`]: a missing program, too little memory or disk, a taken port, a bad driver option.";
     LIST_ONE_FLEET = "Sees machines of the given fleet only.";
+    LIST_EVERY_FLEET = "`None` sees the machines of every fleet of this user.";
     LIST_HALF_MADE = "Lists half-made machines too.";
     INSPECT_UNKNOWN = "An unknown machine is `None`, not an error.";
     INSPECT_HALF_MADE = "A half-made machine (`create` was interrupted) is `None` or has [`Power::Broken`].";
+    INSPECT_MARK = "Gives back the mark that the machine has; a half-made one may have none.";
     CREATE_TWICE = "The same spec twice changes nothing.";
     CREATE_CONFLICT = "Another image or address for the same id is [`ErrorKind::Conflict`].";
     CREATE_FINISHES = "An interrupted `create` is finished by the next one.";
     CREATE_BAD_OPTION = "A bad driver option is an [`ErrorKind::Config`] error that names its key.";
+    CREATE_RESIZES = "A stopped machine takes over another size, ports or options (its disk only grows); a running one keeps what it has, and takes it over at the next `create` while it is off.";
+    CREATE_MARKS = "A machine that exists takes over another mark, also while it runs where that can be done; that is never a conflict.";
+    CREATE_KEEPS_SEED = "A machine that exists keeps its seed, or stays without, whatever seed is passed.";
     ABSENT = "An absent machine is [`ErrorKind::NotFound`].";
     KEEPS_RUNNING = "The machine keeps running after `fleet` has ended.";
     SOFT_STOP = "[`Stop::Soft`] asks the guest and waits until the deadline, then is [`ErrorKind::Busy`]; the caller decides about [`Stop::Hard`].";
     UNSEED = "Afterwards neither the host nor the running guest can read the seed, and later starts do without it.";
     DESTROY_RUNNING = "A running machine is stopped hard.";
-    DESTROY_SCRATCH = "Nothing is left in [`Cx::scratch`].";
+    DESTROY_SCRATCH = "Nothing is left in [`Cx::scratch`], nor is an empty folder of its fleet.";
     DESTROY_ALONE = "Never touches the image or another machine.";
 }
 
@@ -42,7 +47,7 @@ pub mod verbs {
     /// `stop`.
     pub const STOP: &str = "Stops a machine.";
     /// `list`.
-    pub const LIST: &str = "Lists the machines that carry the mark of `fleet`.";
+    pub const LIST: &str = "Lists the machines of `fleet`, or of every fleet.";
     /// `destroy`.
     pub const DESTROY: &str = "Removes a machine and everything that belongs to it alone.";
 }
@@ -84,7 +89,12 @@ mod tests {
 
     #[test]
     fn every_line_is_used_by_a_check() {
-        let checks = [include_str!("life.rs"), include_str!("marks.rs"), include_str!("cuts.rs")];
+        let checks = [
+            include_str!("life.rs"),
+            include_str!("marks.rs"),
+            include_str!("changes.rs"),
+            include_str!("cuts.rs"),
+        ];
         let source = include_str!("lines.rs");
         for line in ALL {
             let position = source.find(&format!("= {line:?};")).expect("it is defined here");

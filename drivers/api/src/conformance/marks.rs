@@ -11,17 +11,32 @@ use crate::{ErrorKind, Finding, Forward, Level, MachineId, Power, Protocol, Stop
 /// `list` sees one fleet's machines and no other's.
 pub async fn list_sees_one_fleet(bench: Arc<Bench>) {
     let ours = bench.stopped("host1", 1).await;
-    let unseen = bench.list(OTHER_FLEET, &ours).await;
+    let unseen = bench.list(Some(OTHER_FLEET)).await;
     holds(lines::LIST_ONE_FLEET, unseen.is_empty(), format!("the other fleet lists {unseen:?}"));
     let theirs = bench.id_of(OTHER_FLEET, "host1");
     fine(lines::verbs::CREATE, "create", bench.create(&theirs, &bench.spec(2)).await);
     for id in [&ours, &theirs] {
-        let listed = bench.list(id.fleet(), id).await;
+        let listed = bench.list(Some(id.fleet())).await;
         let alone = listed == [id.clone()];
         holds(lines::LIST_ONE_FLEET, alone, format!("{} lists {listed:?}", id.fleet()));
     }
     fine(lines::verbs::DESTROY, "destroy", bench.destroy(&theirs).await);
     bench.is(lines::DESTROY_ALONE, &ours, Power::Stopped).await;
+}
+
+/// `list` without a fleet sees the machines of all fleets, among them perhaps some that
+/// are none of the suite's.
+pub async fn list_sees_every_fleet(bench: Arc<Bench>) {
+    let ours = bench.stopped("host1", 1).await;
+    let theirs = bench.id_of(OTHER_FLEET, "host1");
+    fine(lines::verbs::CREATE, "create", bench.create(&theirs, &bench.spec(2)).await);
+    let listed = bench.list(None).await;
+    let both = listed.contains(&ours) && listed.contains(&theirs);
+    holds(lines::LIST_EVERY_FLEET, both, format!("listed is {listed:?}"));
+    fine(lines::verbs::DESTROY, "destroy", bench.destroy(&theirs).await);
+    let listed = bench.list(None).await;
+    let one = listed.contains(&ours) && !listed.contains(&theirs);
+    holds(lines::LIST_EVERY_FLEET, one, format!("listed is {listed:?}"));
 }
 
 /// Destroying one machine touches neither the image nor another machine.

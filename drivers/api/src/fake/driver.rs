@@ -143,11 +143,11 @@ impl Driver for Fake {
         })
     }
 
-    fn list<'a>(&'a self, fleet: &'a str, cx: &'a Cx) -> Answer<'a, Vec<MachineId>> {
+    fn list<'a>(&'a self, fleet: Option<&'a str>, cx: &'a Cx) -> Answer<'a, Vec<MachineId>> {
         Box::pin(async move {
             let _running = self.enter(Verb::List, &[], cx).await?;
-            let world = self.world();
-            Ok(world.machines.keys().filter(|id| id.fleet() == fleet).cloned().collect())
+            let wanted = |id: &&MachineId| fleet.is_none_or(|fleet| id.fleet() == fleet);
+            Ok(self.world().machines.keys().filter(wanted).cloned().collect())
         })
     }
 
@@ -173,10 +173,13 @@ impl Driver for Fake {
                 lab: Some(machine.spec.lab.address),
                 cpus: machine.spec.cpus,
                 memory_mib: machine.spec.memory_mib,
+                disk_mib: machine.spec.disk_mib,
                 image_sha256: machine.spec.image.sha256.clone(),
                 forwards: machine.spec.forwards.clone(),
                 console: None,
                 seeded: machine.seeded,
+                mark: machine.spec.mark.clone(),
+                options_digest: machine.spec.options_digest(),
                 details: BTreeMap::from([("speed".to_owned(), speed.to_owned())]),
             }))
         })
@@ -201,9 +204,8 @@ impl Driver for Fake {
                 };
                 world.machines.insert(id.clone(), machine);
             }
-            let dir = cx.scratch(id.machine());
+            let dir = cx.make_scratch(id)?;
             let failed = |e| Error::host("could not write the machine's folder").because(e);
-            std::fs::create_dir_all(&dir).map_err(failed)?;
             write_private(&dir.join("disk"), &[spec.image.sha256.as_bytes()]).map_err(failed)?;
             running.half_way(cx).await?;
             let seed: Vec<&[u8]> = spec.seed.iter().map(|(_, s)| s.expose().as_slice()).collect();
@@ -243,7 +245,7 @@ impl Driver for Fake {
             let running = self.enter(Verb::Unseed, &[id.machine()], cx).await?;
             self.change(id, |_| ())?;
             let failed = |e| Error::host("could not remove the seed").because(e);
-            match std::fs::remove_file(cx.scratch(id.machine()).join("seed")) {
+            match std::fs::remove_file(cx.scratch(id).join("seed")) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
                 Ok(()) | Err(_) => {}
             }
@@ -260,12 +262,13 @@ impl Driver for Fake {
                 machine.power = Power::Stopped;
             }
             running.half_way(cx).await?;
-            match std::fs::remove_dir_all(cx.scratch(id.machine())) {
+            match std::fs::remove_dir_all(cx.scratch(id)) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => {
                     return Err(Error::host("could not remove the machine's folder").because(e));
                 }
                 Ok(()) | Err(_) => {}
             }
+            cx.remove_scratch(id)?;
             tokio::task::yield_now().await;
             self.world().machines.remove(id);
             Ok(())
@@ -273,7 +276,7 @@ impl Driver for Fake {
     }
 }
 
-/// Takes a spec for a machine that exists: sizes of a stopped machine may change.
+/// Takes a spec for a machine that exists: its mark, and all else while it is stopped.
 fn same(id: &MachineId, there: &mut Machine, spec: &VmSpec) -> Result<()> {
     if there.spec.image.sha256 != spec.image.sha256 || there.spec.lab != spec.lab {
         return Err(Error::conflict("the machine exists with another image or address")
@@ -281,8 +284,10 @@ fn same(id: &MachineId, there: &mut Machine, spec: &VmSpec) -> Result<()> {
             .hint("destroy it first"));
     }
     if there.power == Power::Stopped {
-        there.spec = spec.clone();
+        let disk_mib = there.spec.disk_mib.max(spec.disk_mib);
+        there.spec = VmSpec { disk_mib, ..spec.clone() };
     }
+    there.spec.mark.clone_from(&spec.mark);
     Ok(())
 }
 

@@ -20,6 +20,7 @@ fn spec() -> VmSpec {
         internet: false,
         forwards: Vec::new(),
         seed: Vec::new(),
+        mark: std::collections::BTreeMap::new(),
         options: toml::Table::new(),
     }
 }
@@ -37,11 +38,11 @@ async fn a_fault_lasts_as_often_as_ordered_and_does_nothing() {
     fake.fail("host1", Verb::Create, ErrorKind::Busy, 1);
     let failed = fake.create(&id, &spec(), &cx).await.unwrap_err();
     assert_eq!(failed.kind(), ErrorKind::Busy);
-    assert!(fake.machines().is_empty() && !cx.scratch("host1").exists());
+    assert!(fake.machines().is_empty() && !cx.scratch(&id).exists());
     fake.create(&id, &spec(), &cx).await.unwrap();
     fake.fail_with(ANY, Verb::List, 1, || Error::host("no such program"));
-    assert_eq!(fake.list("lab-1", &cx).await.unwrap_err().to_string(), "no such program");
-    assert_eq!(fake.list("lab-1", &cx).await.unwrap(), [id]);
+    assert_eq!(fake.list(Some("lab-1"), &cx).await.unwrap_err().to_string(), "no such program");
+    assert_eq!(fake.list(Some("lab-1"), &cx).await.unwrap(), [id]);
 }
 
 #[tokio::test]
@@ -51,7 +52,7 @@ async fn broken_off_leaves_a_half_made_machine() {
     fake.create(&id, &spec(), &cx).await.unwrap_err();
     let seen = fake.inspect(&id, &cx).await.unwrap().unwrap();
     assert_eq!(seen.power, Power::Broken("half-made".into()));
-    assert!(cx.scratch("host1").exists());
+    assert!(cx.scratch(&id).exists());
     assert_eq!(fake.start(&id, &cx).await.unwrap_err().kind(), ErrorKind::Driver);
 }
 
@@ -93,7 +94,7 @@ async fn calls_are_counted_in_order_and_at_once() {
     let spec = spec();
     let both = tokio::join!(fake.create(&id, &spec, &cx), fake.create(&other, &spec, &cx));
     both.0.and(both.1).unwrap();
-    fake.list("lab-1", &cx).await.unwrap();
+    fake.list(Some("lab-1"), &cx).await.unwrap();
     assert_eq!(fake.most_at_once(), 2);
     let call = |verb, machine: Option<&str>| Call { verb, machine: machine.map(str::to_owned) };
     let expected = [

@@ -30,6 +30,7 @@ fn spec(n: u8) -> VmSpec {
         internet: false,
         forwards: Vec::new(),
         seed: vec![("meta-data".to_owned(), Secret::new(b"{}".to_vec()))],
+        mark: std::collections::BTreeMap::new(),
         options: toml::toml! { speed = "slow" },
     }
 }

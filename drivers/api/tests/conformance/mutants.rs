@@ -20,14 +20,23 @@ enum Flaw {
     CreateStarts,
     CreateTwiceFails,
     CreateReplaces,
+    CreateKeepsTheSize,
+    CreateResizesAtOnce,
+    CreateShrinksDisks,
+    CreateTakesTheSeed,
+    CreateKeepsTheMark,
+    AnotherMarkConflicts,
+    MarksAreCutShort,
     StartTwiceFails,
     StartOfTheAbsentSucceeds,
     DeafGuestIsCutOff,
     DeafGuestIsADriverError,
     DestroyLeavesTheFolder,
+    DestroyLeavesTheFleetsFolder,
     DestroyGoesByPrefix,
     NamesAreCutShort,
     ListsAllFleets,
+    ListsNoFleetWithoutItsName,
     HidesHalfMade,
     HalfMadeIsStuck,
     HalfDestroyedIsStuck,
@@ -74,17 +83,21 @@ impl Driver for Mutant {
     ) -> Answer<'a, Vec<Finding>> {
         Box::pin(async move {
             if self.is(Flaw::CheckMakesAFolder) {
-                std::fs::create_dir_all(cx.scratch("probe")).expect("scratch is writable");
+                std::fs::create_dir_all(cx.scratch_root().join("probe"))
+                    .expect("scratch is writable");
             }
             let found = self.fake.check(wanted, cx).await?;
             Ok(if self.is(Flaw::CheckIsBlind) { Vec::new() } else { found })
         })
     }
 
-    fn list<'a>(&'a self, fleet: &'a str, cx: &'a Cx) -> Answer<'a, Vec<MachineId>> {
+    fn list<'a>(&'a self, fleet: Option<&'a str>, cx: &'a Cx) -> Answer<'a, Vec<MachineId>> {
         Box::pin(async move {
             if self.is(Flaw::ListsAllFleets) {
                 return Ok(self.fake.machines());
+            }
+            if self.is(Flaw::ListsNoFleetWithoutItsName) && fleet.is_none() {
+                return Ok(Vec::new());
             }
             let mut listed = self.fake.list(fleet, cx).await?;
             if self.is(Flaw::HidesHalfMade) {
@@ -118,9 +131,35 @@ impl Driver for Mutant {
             if stuck || (there.is_some() && self.is(Flaw::CreateTwiceFails)) {
                 return Err(Error::conflict("it exists"));
             }
+            if there.is_some() && self.is(Flaw::CreateKeepsTheSize) {
+                return Ok(());
+            }
+            let seen = self.fake.inspect(id, cx).await?;
             let mut spec = spec.clone();
             if self.is(Flaw::BadOptionIsIgnored) {
                 spec.options.clear();
+            }
+            if self.is(Flaw::MarksAreCutShort) {
+                spec.mark.values_mut().for_each(|value| value.truncate(255));
+            }
+            if let Some(seen) = seen {
+                if self.is(Flaw::AnotherMarkConflicts) && seen.mark != spec.mark {
+                    return Err(Error::conflict("it exists with another mark"));
+                }
+                if self.is(Flaw::CreateKeepsTheMark) {
+                    spec.mark = seen.mark;
+                }
+                if self.is(Flaw::CreateTakesTheSeed) && spec.seed.is_empty() {
+                    self.fake.unseed(id, cx).await?;
+                }
+                if self.is(Flaw::CreateShrinksDisks) {
+                    self.fake.destroy(id, cx).await?;
+                }
+                if self.is(Flaw::CreateResizesAtOnce) && seen.power == Power::Running {
+                    self.fake.stop(id, Stop::Hard, cx).await?;
+                    self.fake.create(id, &spec, cx).await?;
+                    return self.fake.start(id, cx).await;
+                }
             }
             match self.fake.create(id, &spec, cx).await {
                 Err(e) if e.kind() == ErrorKind::Conflict && self.is(Flaw::CreateReplaces) => {
@@ -165,7 +204,7 @@ impl Driver for Mutant {
 
     fn unseed<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, ()> {
         Box::pin(async move {
-            let seed = cx.scratch(id.machine()).join("seed");
+            let seed = cx.scratch(id).join("seed");
             let kept = std::fs::read(&seed);
             self.fake.unseed(&self.short(id), cx).await?;
             if self.is(Flaw::UnseedLies)
@@ -191,7 +230,11 @@ impl Driver for Mutant {
             }
             self.fake.destroy(&self.short(id), cx).await?;
             if self.is(Flaw::DestroyLeavesTheFolder) && there.is_some() {
-                std::fs::create_dir_all(cx.scratch(id.machine())).expect("scratch is writable");
+                std::fs::create_dir_all(cx.scratch(id)).expect("scratch is writable");
+            }
+            if self.is(Flaw::DestroyLeavesTheFleetsFolder) && there.is_some() {
+                let fleet = cx.scratch_root().join(id.fleet());
+                std::fs::create_dir_all(fleet).expect("scratch is writable");
             }
             if self.is(Flaw::DestroyGoesByPrefix) {
                 for other in self.fake.machines() {
@@ -256,6 +299,17 @@ const CAUGHT: &[(Flaw, &str, &str)] = &[
     (Flaw::DestroyLeavesTheFolder, "destroy_twice", lines::DESTROY_SCRATCH),
     (Flaw::DestroyGoesByPrefix, "destroy_leaves_the_others", lines::DESTROY_ALONE),
     (Flaw::NamesAreCutShort, "longest_legal_name", lines::verbs::LIST),
+    (Flaw::CreateKeepsTheSize, "a_stopped_machine_is_resized", lines::CREATE_RESIZES),
+    (Flaw::CreateKeepsTheSize, "a_running_machine_is_resized_when_off", lines::CREATE_RESIZES),
+    (Flaw::CreateResizesAtOnce, "a_running_machine_is_resized_when_off", lines::CREATE_RESIZES),
+    (Flaw::CreateShrinksDisks, "a_disk_only_grows", lines::CREATE_RESIZES),
+    (Flaw::CreateTakesTheSeed, "a_seed_stays_as_it_is", lines::CREATE_KEEPS_SEED),
+    (Flaw::CreateKeepsTheMark, "another_mark_is_taken_over", lines::CREATE_MARKS),
+    (Flaw::CreateKeepsTheMark, "another_mark_of_a_running_machine", lines::CREATE_MARKS),
+    (Flaw::AnotherMarkConflicts, "another_mark_is_taken_over", lines::CREATE_MARKS),
+    (Flaw::MarksAreCutShort, "a_mark_is_given_back", lines::INSPECT_MARK),
+    (Flaw::ListsNoFleetWithoutItsName, "list_sees_every_fleet", lines::LIST_EVERY_FLEET),
+    (Flaw::DestroyLeavesTheFleetsFolder, "destroy_twice", lines::DESTROY_SCRATCH),
     (Flaw::ListsAllFleets, "list_sees_one_fleet", lines::LIST_ONE_FLEET),
     (Flaw::HidesHalfMade, "dropped_create", lines::LIST_HALF_MADE),
     (Flaw::HalfMadeIsStuck, "dropped_create", lines::CREATE_FINISHES),

@@ -28,6 +28,7 @@ fn machine() -> Machine {
             protocol: Protocol::Udp,
         }],
         seed: Vec::new(),
+        mark: std::collections::BTreeMap::new(),
         options: toml::Table::new(),
     };
     let ports = Ports { ssh: 2201, engine: 2301 };

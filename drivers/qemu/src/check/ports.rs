@@ -1,23 +1,23 @@
 //! Ports that must be where `machines.toml` says: each free, and each wanted once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 
 use fleet_driver::{Error, Finding, Forward, Level, MachineId, Protocol, Result};
 
 use super::{Wanted, finding};
-use crate::folder;
 use crate::machine::Machine;
 use crate::options::Options;
-use crate::ports;
+use crate::{ports, roll};
 
 /// The ports that `machines.toml` fixes: each free, and each wanted once.
 pub(crate) fn fixed(wanted: &[Wanted], root: &Path, findings: &mut Vec<Finding>) {
     let mut owners: BTreeMap<(SocketAddr, &'static str), String> = BTreeMap::new();
-    let others = folder::siblings(root, "");
-    let others = others.iter().filter(|o| !wanted.iter().any(|w| w.id.machine() == o.name));
-    for other in others {
+    // Machines of other fleets may want the same as long as they are off.
+    let fleets: BTreeSet<&str> = wanted.iter().map(|machine| machine.id.fleet()).collect();
+    let others = fleets.into_iter().flat_map(|fleet| roll::of_fleets(root, Some(fleet)));
+    for other in others.filter(|other| wanted.iter().all(|w| *w.id != other.id())) {
         for (address, protocol) in fixed_of(&other.options, &other.forwards) {
             owners.insert((address, name(protocol)), other.name.clone());
         }

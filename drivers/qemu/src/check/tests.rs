@@ -19,6 +19,7 @@ fn spec(memory_mib: u64, options: &str) -> VmSpec {
         internet: false,
         forwards: Vec::new(),
         seed: Vec::new(),
+        mark: std::collections::BTreeMap::new(),
         options: options.parse().unwrap(),
     }
 }

@@ -15,13 +15,13 @@ async fn a_process_whose_folder_is_gone_is_found_and_ended() {
     let Some(trial) = Trial::new() else { return };
     let pid = trial.running().await;
     fs::remove_dir_all(trial.folder()).unwrap();
-    let listed = trial.driver.list(FLEET, &trial.cx).await.unwrap();
+    let listed = trial.driver.list(Some(FLEET), &trial.cx).await.unwrap();
     assert_eq!(listed, std::slice::from_ref(&trial.id));
     let Some(Power::Broken(why)) = trial.power().await else { panic!("it is not broken") };
     assert!(why.contains(&pid.to_string()), "{why}");
     trial.driver.destroy(&trial.id, &trial.cx).await.unwrap();
     assert!(processes().is_empty());
-    assert_eq!(trial.driver.list(FLEET, &trial.cx).await.unwrap(), []);
+    assert_eq!(trial.driver.list(Some(FLEET), &trial.cx).await.unwrap(), []);
     trial.end().await;
 }
 
@@ -182,7 +182,7 @@ async fn a_strangers_folder_is_left_alone() {
     let theirs = trial.folder().join("box.vbox");
     fs::write(&theirs, "theirs").unwrap();
     assert_eq!(trial.power().await, None);
-    assert_eq!(trial.driver.list(FLEET, &trial.cx).await.unwrap(), []);
+    assert_eq!(trial.driver.list(Some(FLEET), &trial.cx).await.unwrap(), []);
     let error = trial.driver.create(&trial.id, &trial.spec(), &trial.cx).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     trial.driver.destroy(&trial.id, &trial.cx).await.unwrap();
@@ -197,7 +197,7 @@ async fn a_damaged_description_does_not_keep_a_machine() {
     trial.running().await;
     fs::write(trial.folder().join("machine.json"), "{").unwrap();
     assert!(matches!(trial.power().await, Some(Power::Broken(_))));
-    let listed = trial.driver.list(FLEET, &trial.cx).await.unwrap();
+    let listed = trial.driver.list(Some(FLEET), &trial.cx).await.unwrap();
     assert_eq!(listed, std::slice::from_ref(&trial.id));
     trial.driver.destroy(&trial.id, &trial.cx).await.unwrap();
     assert!(processes().is_empty());

@@ -2,10 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -53,10 +54,6 @@ impl Stand {
         Arc::new(Qemu::new(self.folder().join("cache")))
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder().join(format!("{name}.qcow2"))
-    }
-
     fn make_image(&self, name: &str, boot: &[u8; 512]) {
         let raw = self.folder().join(format!("{name}.raw"));
         let mut disk = boot.to_vec();
@@ -64,33 +61,26 @@ impl Stand {
         fs::write(&raw, disk).unwrap();
         let made = Command::new("qemu-img")
             .args(["convert", "-f", "raw", "-O", "qcow2"])
-            .args([&raw, &self.path(name)])
+            .args([&raw, &self.image(name).path])
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     }
 
+    /// A driver and a spec as of a stand in this folder, for a process that is not to hold
+    /// the stand itself.
+    pub(crate) fn of_folder(folder: &Path) -> (Qemu, VmSpec) {
+        (Qemu::new(folder.join("cache")), spec(1, image(folder, "button")))
+    }
+
     /// The image `button`, or `deaf`, which ignores the power button.
     pub(crate) fn image(&self, name: &str) -> ImageFile {
-        let digit = if name == "button" { "a" } else { "b" };
-        ImageFile { path: self.path(name), sha256: digit.repeat(64), size_mib: 1 }
+        image(self.folder(), name)
     }
 
     /// The spec of machine `n`.
     pub(crate) fn machine(&self, n: u8) -> VmSpec {
-        let mut options = toml::Table::new();
-        options.insert("accel".to_owned(), "tcg".into());
-        VmSpec {
-            cpus: 1,
-            memory_mib: 32,
-            disk_mib: 16,
-            image: self.image("button"),
-            lab: LabNic { address: Ipv4Addr::new(10, 77, 0, 10 + n), prefix: 24 },
-            internet: false,
-            forwards: Vec::new(),
-            seed: Vec::new(),
-            options,
-        }
+        spec(n, self.image("button"))
     }
 
     /// Waits until the guest of `button` has printed its line.
@@ -102,5 +92,28 @@ impl Stand {
             if log.contains(UP) { Ok(()) } else { Err(Error::busy("it says nothing yet")) }
         })
         .await
+    }
+}
+
+fn image(folder: &Path, name: &str) -> ImageFile {
+    let digit = if name == "button" { "a" } else { "b" };
+    let path = folder.join(format!("{name}.qcow2"));
+    ImageFile { path, sha256: digit.repeat(64), size_mib: 1 }
+}
+
+fn spec(n: u8, image: ImageFile) -> VmSpec {
+    let mut options = toml::Table::new();
+    options.insert("accel".to_owned(), "tcg".into());
+    VmSpec {
+        cpus: 1,
+        memory_mib: 32,
+        disk_mib: 16,
+        image,
+        lab: LabNic { address: Ipv4Addr::new(10, 77, 0, 10 + n), prefix: 24 },
+        internet: false,
+        forwards: Vec::new(),
+        seed: Vec::new(),
+        mark: BTreeMap::new(),
+        options,
     }
 }

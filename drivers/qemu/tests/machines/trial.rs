@@ -63,7 +63,7 @@ impl Trial {
     }
 
     pub(crate) fn folder(&self) -> PathBuf {
-        self.cx.scratch("host1")
+        self.cx.scratch(&self.id)
     }
 
     pub(crate) fn notes(&mut self) -> Vec<String> {
@@ -76,9 +76,16 @@ impl Trial {
         notes
     }
 
+    /// The same machine as it would be in another data folder.
+    pub(crate) fn abroad(&self) -> Cx {
+        Cx::new(self.stand.folder().join("other"), Reporter::silent(), CancellationToken::new())
+            .within(Duration::from_secs(120))
+    }
+
     pub(crate) async fn end(self) {
         self.driver.destroy(&self.id, &self.cx).await.unwrap();
         assert!(!self.folder().exists());
+        assert!(!self.folder().parent().unwrap().exists());
     }
 }
 
