@@ -60,7 +60,7 @@ impl Driver for Mortal {
         self.fake.check(wanted, cx)
     }
 
-    fn list<'a>(&'a self, fleet: &'a str, cx: &'a Cx) -> Answer<'a, Vec<MachineId>> {
+    fn list<'a>(&'a self, fleet: Option<&'a str>, cx: &'a Cx) -> Answer<'a, Vec<MachineId>> {
         self.fake.list(fleet, cx)
     }
 

@@ -134,6 +134,8 @@ struct WrittenMachine {
     internet: bool,
     forwards: Vec<Forward>,
     options: toml::Table,
+    #[serde(default)]
+    mark: BTreeMap<String, String>,
     seed: BTreeMap<String, String>,
 }
 
@@ -232,7 +234,7 @@ fn written(id: &MachineId, machine: &Machine) -> WrittenMachine {
         Power::Paused => ("paused", None),
         Power::Broken(why) => ("broken", Some(why.clone())),
     };
-    let VmSpec { cpus, memory_mib, disk_mib, image, lab, internet, forwards, seed, options } =
+    let VmSpec { cpus, memory_mib, disk_mib, image, lab, internet, forwards, seed, mark, options } =
         machine.spec.clone();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("a seed is text");
     WrittenMachine {
@@ -252,6 +254,7 @@ fn written(id: &MachineId, machine: &Machine) -> WrittenMachine {
         internet,
         forwards,
         options,
+        mark,
         seed: seed.into_iter().map(|(name, bytes)| (name, text(bytes.expose()))).collect(),
     }
 }
@@ -273,6 +276,7 @@ fn whole(written: WrittenMachine) -> (MachineId, Machine) {
         internet: written.internet,
         forwards: written.forwards,
         seed: seed.map(|(name, text)| (name, Secret::new(text.into_bytes()))).collect(),
+        mark: written.mark,
         options: written.options,
     };
     let machine = Machine {
