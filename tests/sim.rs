@@ -1,7 +1,8 @@
 //! The simulated world behaves as the real one would: whole commands on guests that never
 //! boot.
 
-use std::net::SocketAddr;
+mod open;
+
 use std::time::Duration;
 
 use fleet::config::{Availability, Role};
@@ -109,7 +110,7 @@ async fn ctrl_c_reaches_a_child() {
 async fn two_of_three_managers_are_a_quorum_and_one_is_none() {
     let world = World::managers().await;
     world.fleet(&["up"]).await.exits(0);
-    let (cx, engine) = (cx(), engine(&world, "host-1"));
+    let (cx, engine) = (cx(), world.engine("host-1"));
     let nodes = engine.nodes(&cx).await.unwrap();
     assert_eq!(nodes.iter().filter(|n| n.reachable).count(), 3);
     world.fake.power("host-3", Power::Stopped);
@@ -138,7 +139,7 @@ async fn two_of_three_managers_are_a_quorum_and_one_is_none() {
 async fn swarms_refuse_as_real_ones_do() {
     let world = World::three().await;
     world.fleet(&["up"]).await.exits(0);
-    let (cx, engine) = (cx(), engine(&world, "host1"));
+    let (cx, engine) = (cx(), world.engine("host1"));
     let nodes = engine.nodes(&cx).await.unwrap();
     let of = |name: &str| nodes.iter().find(|n| n.hostname == name).unwrap();
     let (host, worker) = (of("host1"), of("worker-1"));
@@ -154,7 +155,7 @@ async fn swarms_refuse_as_real_ones_do() {
     assert_eq!(engine.leave(Force::No, &cx).await.unwrap_err().kind(), ErrorKind::Conflict);
     // Removed by force, a node learns so; it can leave then.
     engine.remove_node(&worker.id, Force::Yes, &cx).await.unwrap();
-    let own = self::engine(&world, "worker-1");
+    let own = world.engine("worker-1");
     assert!(matches!(own.facts(&cx).await.unwrap().swarm.state, SwarmState::Error(_)));
     own.leave(Force::No, &cx).await.unwrap();
     assert_eq!(own.facts(&cx).await.unwrap().swarm.state, SwarmState::Inactive);
@@ -203,6 +204,43 @@ async fn engines_are_installed_replaced_and_set_anew() {
 }
 
 #[tokio::test]
+async fn workers_become_managers() {
+    let world = World::three().await;
+    world.fleet(&["up"]).await.exits(0);
+    world.edit(|text| text.replace("\"worker\"", "\"manager\""));
+    world.fleet(&["up"]).await.exits(0);
+    let nodes = world.engine("worker-2").nodes(&cx()).await.unwrap();
+    assert_eq!(nodes.iter().filter(|n| n.reachable).count(), 3);
+    assert_eq!(world.sim.times("worker-1", &What::Promoted), 1);
+    // The leader goes, another one leads.
+    world.fake.power("host1", Power::Stopped);
+    world
+        .until("there is another leader", |w| {
+            ["worker-1", "worker-2"].iter().any(|name| w.sim.times(name, &What::BecameLeader) > 0)
+        })
+        .await;
+    assert!(world.sim.lost_quorum().is_empty());
+}
+
+#[tokio::test]
+async fn a_swarm_is_made_anew_around_the_last_of_its_managers() {
+    let world = World::managers().await;
+    world.fleet(&["up"]).await.exits(0);
+    world.fake.vanish("host-1").vanish("host-2");
+    world.until("the quorum is lost", |w| !w.sim.lost_quorum().is_empty()).await;
+    let engine = world.engine("host-3");
+    assert_eq!(engine.tokens(&cx()).await.unwrap_err().kind(), ErrorKind::Busy);
+    world.sim.force_new_cluster("host-3").unwrap();
+    world.until("the others are down", |w| down(w) == ["host-1", "host-2"]).await;
+    let nodes = engine.nodes(&cx()).await.unwrap();
+    assert_eq!(nodes.iter().filter(|n| n.role == Role::Manager).count(), 1);
+    assert_eq!(world.sim.swarms(), 1);
+    world.fleet(&["up"]).await.exits(0);
+    let nodes = engine.nodes(&cx()).await.unwrap();
+    assert_eq!((nodes.len(), nodes.iter().filter(|n| n.reachable).count()), (3, 3));
+}
+
+#[tokio::test]
 async fn what_no_guest_understands_is_told_and_kept() {
     let world = World::three().await;
     world.fleet(&["up", "worker-1", "host1"]).await.exits(0);
@@ -242,27 +280,18 @@ async fn faults_on_the_way_are_lived_through() {
         assert_eq!(proxy.left(), 0);
     }
     engine.order(&[Fault::Garbage]);
-    let facts = self::engine_at(&world, engine.address).facts(&cx()).await;
+    let facts = world.engine_at(engine.address).facts(&cx()).await;
     assert_eq!(facts.unwrap_err().kind(), ErrorKind::Conflict);
     engine.order(&[Fault::Silence]);
     let soon = cx().within(ms(100));
-    let facts = self::engine_at(&world, engine.address).facts(&soon).await;
+    let facts = world.engine_at(engine.address).facts(&soon).await;
     assert_eq!(facts.unwrap_err().kind(), ErrorKind::Busy);
-    self::engine_at(&world, engine.address).facts(&cx()).await.unwrap();
+    world.engine_at(engine.address).facts(&cx()).await.unwrap();
 }
 
 fn cx() -> Cx {
     Cx::new("/nowhere", Reporter::silent(), CancellationToken::new())
         .within(Duration::from_secs(20))
-}
-
-fn engine(world: &World, name: &str) -> Engine {
-    engine_at(world, world.sim.engine(name))
-}
-
-fn engine_at(world: &World, address: SocketAddr) -> Engine {
-    let pki = Pki::load(&world.dir().join(".fleet/certs")).unwrap();
-    Engine::new(address, &pki).unwrap()
 }
 
 fn status(error: &Error) -> Option<&str> {

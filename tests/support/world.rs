@@ -2,12 +2,15 @@
 //! child that can be killed at any point.
 
 use std::io::{Read as _, Seek as _, Write as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleet::engine::Engine;
 use fleet::host::Host;
+use fleet::pki::Pki;
 use fleet::registry::Registry;
 use fleet_driver::fake::{Fake, Standing};
 use tokio::process::Child;
@@ -206,6 +209,17 @@ impl World {
     /// after it. [`Done::killed`] tells whether the command got so far.
     pub async fn killed_at_verb(&self, n: u64, args: &[&str]) -> Done {
         self.spawn(args, &[(DIES_AT, &n.to_string())]).end().await
+    }
+
+    /// A client of a guest's engine, with the fleet's certificates.
+    pub fn engine(&self, name: &str) -> Engine {
+        self.engine_at(self.sim.engine(name))
+    }
+
+    /// A client of the engine that is reached at an address.
+    pub fn engine_at(&self, address: SocketAddr) -> Engine {
+        let pki = Pki::load(&self.dir().join(".fleet/certs")).unwrap();
+        Engine::new(address, &pki).unwrap()
     }
 
     /// Leads fleet to a guest through proxies, where they are given.

@@ -292,6 +292,15 @@ impl Sim {
         self.shared.state().swarms.len()
     }
 
+    /// Makes the swarm of a manager anew around it, as `docker swarm init
+    /// --force-new-cluster` on it does; gives the refusal.
+    pub fn force_new_cluster(&self, name: &str) -> Result<(), String> {
+        self.shared.now(|state, _| {
+            let advertise = format!("{}:2377", state.guests[name].disk.lab);
+            state.init(name, &advertise, true).map(drop).map_err(|refusal| refusal.1)
+        })
+    }
+
     /// Makes a service of so many tasks in the swarm that has a leader, where the
     /// constraints allow; gives its id.
     pub fn service(&self, name: &str, replicas: usize, constraints: &[&str]) -> String {
