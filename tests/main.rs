@@ -6,6 +6,7 @@
 
 mod env;
 mod shell;
+mod sim;
 mod ssh;
 mod style;
 mod support;

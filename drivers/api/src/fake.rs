@@ -1,12 +1,15 @@
-//! An in-memory driver with faults on demand, for the tests of whatever uses drivers.
+//! A driver without a hypervisor, in memory or in a folder, with faults on demand, for
+//! the tests of whatever uses drivers.
 
+mod disk;
 mod driver;
 #[cfg(test)]
 mod tests;
 mod world;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -14,12 +17,15 @@ use tokio::sync::watch;
 use crate::error::{Error, ErrorKind};
 use crate::spec::{Finding, Power};
 use crate::{Capabilities, MachineId};
+use disk::{Disk, Held};
 use world::{Moment, Trouble, What, World};
+
+pub use disk::Standing;
 
 /// A name that stands for every machine, where a fault is ordered.
 pub const ANY: &str = "*";
 
-/// A driver whose machines exist in memory only; a clone shares them.
+/// A driver whose machines exist in memory only, or in a file; a clone shares them.
 ///
 /// It keeps the whole contract and knows one option, `speed = "fast|slow"`. Its
 /// machines answer nowhere unless [`Fake::endpoints`] says where.
@@ -27,6 +33,7 @@ pub const ANY: &str = "*";
 pub struct Fake {
     name: &'static str,
     world: Arc<Mutex<World>>,
+    disk: Option<Arc<Disk>>,
     calls: watch::Sender<usize>,
 }
 
@@ -74,11 +81,22 @@ impl Fake {
 
     /// The same under another name, for fleets with several drivers.
     pub fn named(name: &'static str) -> Self {
-        Self { name, world: Arc::new(Mutex::new(World::default())), calls: watch::Sender::new(0) }
+        let world = Arc::new(Mutex::new(World::default()));
+        Self { name, world, disk: None, calls: watch::Sender::new(0) }
     }
 
-    fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A driver whose machines live in `dir/world.json` and so outlive the process; all
+    /// processes with a driver on the same folder share them.
+    ///
+    /// Machines, endpoints and deaf guests are shared; ordered troubles and calls are
+    /// each driver's own.
+    pub fn on(dir: &Path) -> Self {
+        Self { disk: Some(Arc::new(Disk::new(dir))), ..Self::new() }
+    }
+
+    fn world(&self) -> Held<'_> {
+        let world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        Held::new(world, self.disk.as_deref())
     }
 
     fn order(&self, machine: &str, verb: Verb, times: usize, what: What) -> &Self {
@@ -187,6 +205,11 @@ impl Fake {
     /// The machines that exist, half-made ones too.
     pub fn machines(&self) -> Vec<MachineId> {
         self.world().machines.keys().cloned().collect()
+    }
+
+    /// Everything about the machines that exist, half-made ones too.
+    pub fn standing(&self) -> Vec<Standing> {
+        self.world().machines.iter().map(|(id, machine)| Standing::of(id, machine)).collect()
     }
 
     /// All calls so far, in order.

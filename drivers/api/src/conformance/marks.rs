@@ -73,13 +73,19 @@ pub async fn several_at_once(bench: Arc<Bench>) {
             fine(lines::verbs::STOP, "stop", bench.stop(&id, Stop::Hard).await);
             fine(lines::verbs::START, "start", bench.start(&id).await);
             fine(lines::verbs::DESTROY, "destroy", bench.destroy(&id).await);
-            bench.is_gone(&id).await;
+            id
         });
     }
+    // The folder of the fleet goes with its last machine, so all of them must have gone.
+    let mut gone = Vec::new();
     while let Some(lane) = lanes.join_next().await {
-        if let Err(failed) = lane {
-            std::panic::resume_unwind(failed.into_panic());
+        match lane {
+            Ok(id) => gone.push(id),
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
         }
+    }
+    for id in &gone {
+        bench.is_gone(id).await;
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
-use super::world::{Machine, Made, Moment, What};
+use super::world::{Life, Machine, Made, Moment, What};
 use super::{Call, Fake, Verb};
 use crate::error::{Error, Result};
 use crate::spec::{About, Finding, Forward, Level, Power, Protocol, Sighting, Stop, VmSpec};
@@ -200,6 +200,7 @@ impl Driver for Fake {
                     power: Power::Stopped,
                     seeded: !spec.seed.is_empty(),
                     made: Made::Half,
+                    life: Life::default(),
                 };
                 world.machines.insert(id.clone(), machine);
             }

@@ -64,6 +64,16 @@ pub(super) struct Machine {
     pub(super) power: Power,
     pub(super) seeded: bool,
     pub(super) made: Made,
+    pub(super) life: Life,
+}
+
+/// What a machine that lives in a file has been through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Life {
+    /// Differs for every disk that was made; 0 until it is written down.
+    pub(super) incarnation: u64,
+    /// How often it was started.
+    pub(super) boots: u64,
 }
 
 /// How much of a machine there is.

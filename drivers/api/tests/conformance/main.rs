@@ -1,6 +1,7 @@
 //! The fake driver keeps the contract; broken ones are caught.
 
 mod mutants;
+mod on_disk;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
