@@ -132,10 +132,13 @@ impl Ground {
     }
 
     pub(super) fn machine(&self, lane: &Lane) -> Result<Machine> {
+        // A statement each: the records are locked until the statement's end.
+        let id = self.store().machine_id(&self.fleet.name, &lane.machine);
+        let driver = self.driver_of(lane)?;
         Ok(Machine {
             name: lane.machine.clone(),
-            id: self.store().machine_id(&self.fleet.name, &lane.machine),
-            driver: self.driver_of(lane)?,
+            id,
+            driver,
             cx: self.cx.about(&lane.machine),
             ssh: None,
             facts: None,

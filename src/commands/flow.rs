@@ -77,7 +77,7 @@ pub(super) async fn plan(
     // What all goes away needs no word with its engines.
     let depth = match intent {
         Intent::DownAll(_) => Depth::Machines,
-        Intent::Up(_) | Intent::Down(..) => Depth::Engines,
+        Intent::Up(_) | Intent::Down(..) | Intent::Restart(_) => Depth::Engines,
     };
     let machines = &session.fleet.machines;
     let observed = observe::observe(session, machines, depth, Patience::default()).await?;
@@ -338,11 +338,22 @@ pub(super) async fn write_ssh_config(session: &Session) -> Result<()> {
     keys::write_client_config(&session.dir().join("ssh"), &entries)
 }
 
-/// Runs the same steps on each of the named machines: `start`, `stop`, `restart`.
+/// Sees that the machines exist, before anything is done to one of them.
+///
+/// # Errors
+/// `NotFound` for the first that does not.
+pub(super) async fn exist(session: &Session, specs: &[Spec]) -> Result<()> {
+    for spec in specs {
+        session.sighting(&spec.name).await?;
+    }
+    Ok(())
+}
+
+/// Runs the same steps on each of the named machines, side by side: `start`, `stop`.
 ///
 /// # Errors
 /// `NotFound` for a machine that does not exist, before anything is done.
-pub(super) async fn power(
+pub(super) async fn each(
     host: &Host,
     global: &Global,
     names: &[String],
@@ -352,17 +363,20 @@ pub(super) async fn power(
     let mut session = Session::open(host, global)?;
     let specs = session.select(names)?;
     let _lock = session.lock(command).await?;
-    tell_cut_off(&session);
-    let mut lanes = Vec::new();
-    for spec in &specs {
-        session.sighting(&spec.name).await?;
-        let planned =
-            steps(spec).into_iter().map(|step| Planned { step, why: String::new() }).collect();
+    exist(&session, &specs).await?;
+    let lanes = specs.iter().map(|spec| {
+        let planned = |step| Planned { step, why: String::new() };
+        let steps = steps(spec).into_iter().map(planned).collect();
         let driver = session.store.record(&spec.name).map_or(&spec.driver, |r| &r.driver).clone();
-        let stage = Stage::Build;
-        lanes.push(Lane { machine: spec.name.clone(), driver, stage, steps: planned });
-    }
-    let plan = Plan { lanes, ..Plan::default() };
+        Lane { machine: spec.name.clone(), driver, stage: Stage::Build, steps }
+    });
+    let plan = Plan { lanes: lanes.collect(), ..Plan::default() };
+    power(session, plan, command).await
+}
+
+/// Runs a plan that starts or stops machines that exist; the lock is held.
+pub(super) async fn power(mut session: Session, plan: Plan, command: &str) -> Exit {
+    tell_cut_off(&session);
     check(&session, &plan).await?;
     let credentials = credentials(&session)?;
     let tools = Tools::of(Some(credentials.pki), Some(credentials.key));

@@ -1,11 +1,14 @@
 //! `fleet restart`: shuts machines down and starts them again.
 
-use super::{Exit, Global, flow};
-use crate::config::Install;
+use std::collections::BTreeSet;
+
+use super::{Exit, Global, Session, flow};
 use crate::host::Host;
-use crate::plan::Step;
+use crate::plan::Intent;
 
 /// Shut machines down and start them again
+///
+/// Nodes of a swarm go one after the other, and their tasks run elsewhere meanwhile.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Machines to restart; all of the file if none is named
@@ -15,9 +18,12 @@ pub struct Args {
 
 /// Runs `fleet restart`.
 pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
-    flow::power(host, global, &args.names, "fleet restart", |spec| match spec.engine.install {
-        Install::None => vec![Step::Stop, Step::Start, Step::Connect],
-        _ => vec![Step::Stop, Step::Start, Step::WaitEngine],
-    })
-    .await
+    let mut session = Session::open(host, global)?;
+    let specs = session.select(&args.names)?;
+    let _lock = session.lock("fleet restart").await?;
+    flow::exist(&session, &specs).await?;
+    let names: BTreeSet<String> = specs.iter().map(|spec| spec.name.clone()).collect();
+    let pki = session.pki().ok();
+    let (plan, _) = flow::plan(&session, pki.as_ref(), &[], &Intent::Restart(names)).await?;
+    flow::power(session, plan, "fleet restart").await
 }

@@ -15,7 +15,7 @@ pub struct Args {
 
 /// Runs `fleet start`.
 pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
-    flow::power(host, global, &args.names, "fleet start", |spec| match spec.engine.install {
+    flow::each(host, global, &args.names, "fleet start", |spec| match spec.engine.install {
         Install::None => vec![Step::Start, Step::Connect],
         _ => vec![Step::Start, Step::WaitEngine],
     })

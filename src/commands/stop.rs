@@ -14,5 +14,5 @@ pub struct Args {
 
 /// Runs `fleet stop`.
 pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
-    flow::power(host, global, &args.names, "fleet stop", |_| vec![Step::Stop]).await
+    flow::each(host, global, &args.names, "fleet stop", |_| vec![Step::Stop]).await
 }

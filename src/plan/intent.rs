@@ -16,6 +16,8 @@ pub enum Intent {
     DownAll(Force),
     /// Remove these machines from the swarm and from the world.
     Down(BTreeSet<String>, Force),
+    /// Shut these machines down and start them again.
+    Restart(BTreeSet<String>),
 }
 
 /// What `up` is for, and what it may do beyond what harms nobody.

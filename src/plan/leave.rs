@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_driver::Result;
 
+use super::gate::answering;
 use super::machine::push;
-use super::swarm::{after_build, answering, farewell, in_order};
+use super::swarm::{after_build, farewell, in_order};
 use super::{Force, Gate, Lane, Plan, Planned, Quorum, Stage, Step, Up, driver_of, refused};
 use crate::config::{Fleet, Role};
 use crate::observe::{Observed, Seen};

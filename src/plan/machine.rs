@@ -3,7 +3,7 @@
 use fleet_driver::{ImageFile, Power, Sighting};
 use time::OffsetDateTime;
 
-use super::{Force, Gate, Planned, Stage, Step, Up, swarm};
+use super::{Force, Gate, Planned, Stage, Step, Up, gate, swarm};
 use crate::config::{Install, Role, Spec};
 use crate::engine::SwarmState;
 use crate::guest::install;
@@ -30,7 +30,7 @@ impl<'a> Look<'a> {
 
     /// Whether it has a vote in its swarm, as far as anybody knows.
     fn holds_a_vote(&self) -> bool {
-        swarm::holds_a_vote(self.seen, self.record)
+        gate::holds_a_vote(self.seen, self.record)
     }
 
     /// Whether its first boot is behind it.
@@ -55,7 +55,7 @@ pub(super) fn lane(
     if look.whole().is_some() && look.record.is_none() {
         push(&mut steps, Step::Adopt, "its record was lost, and its mark says who it is");
     }
-    let member = swarm::node_of(look, observed);
+    let member = swarm::node_of(look.seen, observed);
     let serves = look.spec.role.is_some() && in_swarm(look.seen);
     let waits = waits(look, gate);
     let mut stage = Stage::Build;
@@ -66,7 +66,7 @@ pub(super) fn lane(
         Boot::Again(why) => {
             if serves {
                 stage = Stage::Roll;
-                swarm::drain(&mut steps, look, observed);
+                swarm::drain(&mut steps, look.seen, observed);
             }
             push(&mut steps, Step::Stop, &why);
             push(&mut steps, Step::Resize, "");
@@ -84,7 +84,7 @@ pub(super) fn lane(
             let interrupts = !booted && serves && answers;
             if interrupts && !waits {
                 stage = Stage::Roll;
-                swarm::drain(&mut steps, look, observed);
+                swarm::drain(&mut steps, look.seen, observed);
             }
             if !(interrupts && waits) {
                 engine(&mut steps, &why);

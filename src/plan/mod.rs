@@ -9,6 +9,7 @@
 //! once.
 
 pub mod explain;
+mod gate;
 mod intent;
 mod leave;
 mod machine;
@@ -19,6 +20,7 @@ mod model_steps;
 #[cfg(test)]
 mod properties;
 mod quorum;
+mod restart;
 mod step;
 mod swarm;
 
@@ -131,6 +133,7 @@ pub fn plan(
         Intent::Up(up) => bring_up(fleet, records, observed, wanted, up),
         Intent::DownAll(force) => leave::all(fleet, records, observed, *force),
         Intent::Down(names, force) => leave::named(fleet, records, observed, names, *force),
+        Intent::Restart(names) => Ok(restart::restart(fleet, observed, names)),
     }?;
     let known = fleet.machines.iter().map(|spec| &spec.name).chain(observed.strays.keys());
     let drivers = known.map(|name| (name.clone(), driver_of(name, fleet, records, observed)));
@@ -146,11 +149,11 @@ fn bring_up(
 ) -> Result<Plan> {
     leave::unprotected(fleet, records, &up.replace, up.force)?;
     let specs: Vec<&Spec> = fleet.machines.iter().filter(|s| up.names.contains(&s.name)).collect();
-    let gate = match swarm::survivor(fleet, &specs, records, observed, up.force) {
+    let gate = match gate::survivor(fleet, &specs, records, observed, up.force) {
         Some(name) if !up.replace.contains(&name) => Gate::Recover(name),
-        _ => swarm::gate(fleet, &specs, records, observed, up),
+        _ => gate::of(fleet, &specs, records, observed, up),
     };
-    swarm::may_replace(observed, &gate, up)?;
+    gate::may_replace(observed, &gate, up)?;
     let mut plan = Plan { gate, ..Plan::default() };
     for spec in &specs {
         let look = machine::Look {
@@ -178,7 +181,7 @@ fn bring_up(
             };
             if stage == Stage::Roll
                 && steps.iter().all(|planned| planned.step != Step::Destroy)
-                && let Some((stage, steps)) = swarm::turn(spec, swarm::node_of(&look, observed))
+                && let Some((stage, steps)) = swarm::turn(spec, swarm::node_of(look.seen, observed))
             {
                 let (machine, driver) = (spec.name.clone(), driver.clone());
                 plan.lanes.push(Lane { machine, driver, stage, steps });

@@ -263,6 +263,7 @@ impl World {
                 *force == Force::Yes || self.vms.keys().all(|name| names.contains(name))
             }
             Intent::DownAll(_) => true,
+            Intent::Restart(_) => false,
         };
         let small = self.swarms[swarm].nodes.iter().filter(|node| node.votes).count() <= 2;
         let passes = matches!(step, Step::Stop) && small;

@@ -138,6 +138,7 @@ pub(super) fn run(
                 }
                 Intent::Down(names, _) => names.contains(name),
                 Intent::DownAll(_) => true,
+                Intent::Restart(_) => false,
             };
             if !meant {
                 world.sins.push(format!("{name} was destroyed, and nobody named it"));

@@ -186,7 +186,9 @@ proptest! {
             befall(&mut world, mishap);
         }
         world.fleet.machines = after.specs();
-        prop_assume!(!needs_a_stray(&world));
+        if needs_a_stray(&world) {
+            return Ok(());
+        }
         let up = Up { prune: true, restart: true, ..world.all() };
         let intent = Intent::Up(up);
         let plan = match world.plan(&intent) {
@@ -231,7 +233,9 @@ proptest! {
             befall(&mut world, mishap);
         }
         world.fleet.machines = after.specs();
-        prop_assume!(!needs_a_stray(&world));
+        if needs_a_stray(&world) {
+            return Ok(());
+        }
         let all: Vec<String> = world.fleet.machines.iter().map(|s| s.name.clone()).collect();
         let some = chosen.iter().map(|n| all[usize::from(*n) % all.len()].clone());
         let some: std::collections::BTreeSet<String> = some.collect();
