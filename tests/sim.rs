@@ -1,7 +1,7 @@
 //! The simulated world behaves as the real one would: whole commands on guests that never
 //! boot.
 
-mod open;
+mod changes;
 
 use std::time::Duration;
 

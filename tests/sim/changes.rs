@@ -1,11 +1,10 @@
-//! What fleet does not do right yet, each as a test that fails; `--ignored` runs them.
+//! Changes that a swarm lives through: restarts, new settings, other managers.
 
 use std::time::Duration;
 
 use super::{What, World};
 
 #[tokio::test]
-#[ignore = "the lanes go on asking the manager that was demoted meanwhile"]
 async fn the_first_manager_becomes_a_worker() {
     let world = World::three().await;
     world.edit(|text| text.replace("\"worker\"", "\"manager\""));
@@ -16,7 +15,6 @@ async fn the_first_manager_becomes_a_worker() {
 }
 
 #[tokio::test]
-#[ignore = "all managers are restarted at once"]
 async fn a_restart_of_all_keeps_the_quorum() {
     let world = World::managers().await;
     world.fleet(&["up"]).await.exits(0);
@@ -26,7 +24,6 @@ async fn a_restart_of_all_keeps_the_quorum() {
 }
 
 #[tokio::test]
-#[ignore = "new settings restart all engines at once"]
 async fn new_settings_keep_the_quorum_and_lose_no_task() {
     let world = World::managers().await;
     world.fleet(&["up"]).await.exits(0);
@@ -41,7 +38,6 @@ async fn new_settings_keep_the_quorum_and_lose_no_task() {
 }
 
 #[tokio::test]
-#[ignore = "the workers stay in the swarm that is gone, and their lanes wait for minutes"]
 async fn workers_follow_when_the_only_manager_was_made_anew() {
     let world = World::three().await;
     world.fleet(&["up"]).await.exits(0);
@@ -52,7 +48,6 @@ async fn workers_follow_when_the_only_manager_was_made_anew() {
 }
 
 #[tokio::test]
-#[ignore = "every lane waits three minutes for a leader that will not come"]
 async fn a_lost_quorum_is_said_at_once() {
     let world = World::managers().await;
     world.fleet(&["up"]).await.exits(0);
