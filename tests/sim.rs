@@ -289,7 +289,7 @@ async fn faults_on_the_way_are_lived_through() {
     world.engine_at(engine.address).facts(&cx()).await.unwrap();
 }
 
-fn cx() -> Cx {
+pub(crate) fn cx() -> Cx {
     Cx::new("/nowhere", Reporter::silent(), CancellationToken::new())
         .within(Duration::from_secs(20))
 }

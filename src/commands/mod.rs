@@ -19,6 +19,7 @@ pub mod active;
 pub mod adopt;
 pub mod config;
 pub mod console;
+mod credentials;
 pub mod down;
 pub mod env;
 mod flow;
@@ -126,9 +127,15 @@ impl Session {
     /// # Errors
     /// As [`Pki::load`].
     pub fn pki(&self) -> Result<Pki> {
+        Pki::load(&self.certs())
+    }
+
+    /// The folder of the fleet's certificates: that in `.fleet`, or, if it was deleted, the
+    /// one that was kept elsewhere, if there is one.
+    pub fn certs(&self) -> PathBuf {
         let here = self.dir().join("certs");
-        let kept = || self.store.keep().dir(&self.fleet_id()).join("certs");
-        Pki::load(&if here.exists() { here } else { kept() })
+        let kept = self.store.keep().dir(&self.fleet_id()).join("certs");
+        if !here.exists() && kept.exists() { kept } else { here }
     }
 
     /// Takes the lock that whoever changes anything must hold, and looks again at the

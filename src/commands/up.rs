@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use super::flow::{self, Yes};
 use super::wishes::Wishes;
-use super::{Exit, Failure, Global, Session, rotation};
+use super::{Exit, Failure, Global, Session, credentials, rotation};
 use crate::apply::{Patience, Tools};
 use crate::host::Host;
 use crate::images::Images;
@@ -49,10 +49,10 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     args.wishes.resolve(&session)?;
     let _lock = session.lock("fleet up").await?;
     flow::tell_cut_off(&session);
-    if flow::has_keys(&session) {
+    if credentials::exist(&session) {
         // What is due must not make engines look strange. A fleet that is not there yet
         // gets its keys only once nothing stands in the way.
-        flow::credentials(&session)?;
+        credentials::open(&session)?;
     }
     let code = bring(&args, &mut session, "fleet up").await?;
     rotation::go_on(&args, &mut session, "fleet up", code).await
@@ -94,7 +94,9 @@ impl Round {
 async fn round(args: &Args, session: &mut Session, again: &str) -> Result<Round, Failure> {
     let (host, global) = (session.host.clone(), session.global.clone());
     let (specs, intent) = args.wishes.resolve(session)?;
-    let (plan, _) = flow::plan(session, session.pki().ok().as_ref(), &specs, &intent).await?;
+    let pki = session.pki().ok();
+    let (plan, observed) = flow::plan(session, pki.as_ref(), &specs, &intent).await?;
+    credentials::fit(session, &observed, &args.wishes.replaced())?;
     flow::notes(session, &plan);
     if plan.lanes.is_empty() {
         if !session.store.records().is_empty() {
@@ -119,7 +121,7 @@ async fn round(args: &Args, session: &mut Session, again: &str) -> Result<Round,
     }
     flow::confirm(session, &plan, Yes::when(args.yes)).await?;
     // Only now: what stands in the way is said before anything is made, keys included.
-    let credentials = flow::credentials(session)?;
+    let credentials = credentials::open(session)?;
     let tools = Tools {
         parallel: args.parallel.get(),
         patience: if args.fail_fast { Patience::FailFast } else { Patience::KeepGoing },

@@ -29,6 +29,11 @@ pub(super) struct Wishes {
 }
 
 impl Wishes {
+    /// The machines to make anew.
+    pub(super) fn replaced(&self) -> BTreeSet<String> {
+        self.replace.iter().cloned().collect()
+    }
+
     /// The machines meant, and what may be done to them.
     ///
     /// # Errors
@@ -47,7 +52,7 @@ impl Wishes {
             names,
             prune: self.prune,
             restart: self.restart,
-            replace: self.replace.iter().cloned().collect(),
+            replace: self.replaced(),
             force: Force::when(self.force),
         };
         Ok((specs, Intent::Up(up)))
