@@ -53,7 +53,7 @@ pub(super) fn exist(session: &Session) -> bool {
 }
 
 /// The key that lets fleet into its machines, where it is.
-fn login_key(session: &Session) -> Option<PathBuf> {
+pub(super) fn login_key(session: &Session) -> Option<PathBuf> {
     let kept = session.store.keep().dir(&session.fleet_id());
     let mut places = [session.dir(), &kept].map(|dir| dir.join("ssh/id_ed25519")).into_iter();
     places.find(|path| path.exists())

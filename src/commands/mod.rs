@@ -144,17 +144,8 @@ impl Session {
     /// # Errors
     /// `Conflict` with the holder if it is taken.
     pub async fn lock(&mut self, command: &str) -> Result<Lock, Failure> {
-        let cx = self.cx().within(LOCK);
-        let lock = loop {
-            match self.store.lock(&self.fleet.name, command) {
-                // A program that the holder has just started may hold the file for the
-                // blink of an eye after its parent has let go.
-                Err(e) if e.kind() == ErrorKind::Conflict && !cx.left().is_zero() => {
-                    wait::pause_for(&cx, LOCK / 10).await?;
-                }
-                taken => break taken?,
-            }
-        };
+        let cx = self.cx();
+        let lock = taken(&cx, || self.store.lock(&self.fleet.name, command)).await?;
         self.fleet = Fleet::load(&self.fleet.file, &self.store.addresses())?;
         Ok(lock)
     }
@@ -260,6 +251,20 @@ impl Session {
     /// The folder `.fleet`.
     pub fn dir(&self) -> &Path {
         self.store.dir()
+    }
+}
+
+/// Takes a lock, and tries again for a moment: a program that the holder has just started
+/// may hold the file for the blink of an eye after its parent has let go.
+async fn taken(cx: &Cx, mut take: impl FnMut() -> Result<Lock>) -> Result<Lock> {
+    let cx = cx.within(LOCK);
+    loop {
+        match take() {
+            Err(e) if e.kind() == ErrorKind::Conflict && !cx.left().is_zero() => {
+                wait::pause_for(&cx, LOCK / 10).await?;
+            }
+            taken => return taken,
+        }
     }
 }
 

@@ -64,13 +64,14 @@ const ROUNDS: usize = 4;
 
 /// Brings the machines to what the file says; the lock is held.
 pub(super) async fn bring(args: &Args, session: &mut Session, again: &str) -> Exit {
+    let mut wishes = args.wishes.clone();
     for _ in 1..ROUNDS {
-        let round = round(args, session, again).await?;
+        let round = round(args, &mut wishes, session, again).await?;
         if round != Round::More {
             return Ok(round.code());
         }
     }
-    Ok(round(args, session, again).await?.code())
+    Ok(round(args, &mut wishes, session, again).await?.code())
 }
 
 /// How one plan ended.
@@ -91,12 +92,17 @@ impl Round {
     }
 }
 
-async fn round(args: &Args, session: &mut Session, again: &str) -> Result<Round, Failure> {
+async fn round(
+    args: &Args,
+    wishes: &mut Wishes,
+    session: &mut Session,
+    again: &str,
+) -> Result<Round, Failure> {
     let (host, global) = (session.host.clone(), session.global.clone());
-    let (specs, intent) = args.wishes.resolve(session)?;
+    let (specs, intent) = wishes.resolve(session)?;
     let pki = session.pki().ok();
     let (plan, observed) = flow::plan(session, pki.as_ref(), &specs, &intent).await?;
-    credentials::fit(session, &observed, &args.wishes.replaced())?;
+    credentials::fit(session, &observed, &wishes.replaced())?;
     flow::notes(session, &plan);
     if plan.lanes.is_empty() {
         if !session.store.records().is_empty() {
@@ -125,10 +131,11 @@ async fn round(args: &Args, session: &mut Session, again: &str) -> Result<Round,
     let tools = Tools {
         parallel: args.parallel.get(),
         patience: if args.fail_fast { Patience::FailFast } else { Patience::KeepGoing },
-        force: Force::when(args.wishes.force),
+        force: Force::when(wishes.force),
         ..Tools::of(Some(credentials.pki), Some(credentials.key))
     };
     let more = plan.again;
+    wishes.fulfil(&plan);
     let next = if more { Vec::new() } else { next_commands(session) };
     let code = flow::run(session, plan, tools, &next, again).await?;
     session.refresh()?;

@@ -6,7 +6,7 @@ use fleet_driver::Result;
 
 use super::Session;
 use crate::config::Spec;
-use crate::plan::{Force, Intent, Up};
+use crate::plan::{Force, Intent, Plan, Step, Up};
 
 /// What may happen beyond what harms nobody
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -32,6 +32,19 @@ impl Wishes {
     /// The machines to make anew.
     pub(super) fn replaced(&self) -> BTreeSet<String> {
         self.replace.iter().cloned().collect()
+    }
+
+    /// Takes back the wishes that a plan fulfils: what was made anew once is not made anew
+    /// again.
+    pub(super) fn fulfil(&mut self, plan: &Plan) {
+        let made = |name: &String| {
+            let mut lanes = plan.lanes.iter().filter(|lane| lane.machine == *name);
+            lanes.any(|lane| lane.steps.iter().any(|planned| planned.step == Step::Create))
+        };
+        if !self.names.is_empty() {
+            self.names.extend(self.replace.iter().filter(|name| made(name)).cloned());
+        }
+        self.replace.retain(|name| !made(name));
     }
 
     /// The machines meant, and what may be done to them.

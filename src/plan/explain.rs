@@ -1,5 +1,6 @@
 //! A plan in words.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
@@ -32,11 +33,15 @@ pub fn full(plan: &Plan) -> String {
     for image in &plan.images {
         let _ = writeln!(text, "image {}\n  get it: it is not on this host", image_name(image));
     }
-    let mut stage = Stage::Build;
+    // Where there is but one way to run, nothing is to be told apart.
+    let first = plan.lanes.first().map(|lane| lane.stage);
+    let staged = plan.lanes.iter().any(|lane| Some(lane.stage) != first)
+        || plan.lanes.len() > 1 && first.is_some_and(Stage::in_turn);
+    let mut stage = None;
     for lane in &plan.lanes {
-        if lane.stage != stage {
-            stage = lane.stage;
-            let _ = writeln!(text, "{}", heading(stage));
+        if staged && stage != Some(lane.stage) {
+            let _ = writeln!(text, "{}", heading(lane.stage, stage));
+            stage = Some(lane.stage);
         }
         let _ = writeln!(text, "{}", lane.machine);
         for Planned { step, why } in &lane.steps {
@@ -51,18 +56,20 @@ pub fn full(plan: &Plan) -> String {
     for note in &plan.notes {
         let _ = writeln!(text, "note: {note}");
     }
-    let (machines, steps) = (plan.lanes.len(), plan.lanes.iter().map(|l| l.steps.len()).sum());
+    let machines: BTreeSet<&str> = plan.lanes.iter().map(|lane| lane.machine.as_str()).collect();
+    let (machines, steps) = (machines.len(), plan.lanes.iter().map(|l| l.steps.len()).sum());
     let _ = writeln!(text, "{} on {}.", count(steps, "step"), count(machines, "machine"));
     text
 }
 
-/// What is said before the lanes of a stage.
-fn heading(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Build => "first, side by side:",
-        Stage::Roll => "then, one after the other:",
-        Stage::Leave => "then, side by side:",
-        Stage::Resign => "at last, one after the other:",
+/// What is said before the lanes of a stage, the first one or a later one.
+fn heading(stage: Stage, before: Option<Stage>) -> &'static str {
+    match (stage, before) {
+        (Stage::Build | Stage::Leave, None) => "side by side:",
+        (Stage::Roll | Stage::Resign, None) => "one after the other:",
+        (Stage::Build | Stage::Leave, Some(_)) => "then, side by side:",
+        (Stage::Roll, Some(_)) => "then, one after the other:",
+        (Stage::Resign, Some(_)) => "at last, one after the other:",
     }
 }
 
@@ -162,8 +169,8 @@ fn words(step: &Step) -> &'static str {
         Step::Create => "create the machine",
         Step::Resize => "give it the size, ports and options of the file",
         Step::Start => "start it",
-        Step::Connect => "wait until it answers by SSH with its pinned host key",
-        Step::InstallEngine => "install the engine where it is missing",
+        Step::Connect => "go in by SSH, with its pinned host key",
+        Step::InstallEngine => "install or exchange the engine, where needed",
         Step::ConfigureEngine => "write the engine's settings and certificates where they differ",
         Step::WaitEngine => "wait until the engine answers over mutual TLS",
         Step::InitSwarm => "initialise the swarm",
@@ -174,7 +181,7 @@ fn words(step: &Step) -> &'static str {
         Step::Activate => "let it take tasks again",
         Step::WaitReady => "wait until its node is ready",
         Step::Unseed => "take the first-boot seed away",
-        Step::Drain => "drain its node",
+        Step::Drain => "drain its node, so that its tasks run elsewhere",
         Step::LeaveSwarm => "leave the swarm",
         Step::EndSwarm => "leave the swarm, which ends with its last manager",
         Step::RemoveNode => "remove its node from the swarm",

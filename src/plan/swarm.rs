@@ -122,7 +122,7 @@ pub(super) fn drain(steps: &mut Vec<Planned>, seen: Option<&Seen>, observed: &Ob
         && takes_tasks(node)
         && elsewhere(&node.hostname, observed)
     {
-        push(steps, Step::Drain, "its tasks run elsewhere while it is away");
+        push(steps, Step::Drain, "");
     }
 }
 
@@ -143,7 +143,7 @@ pub(super) fn farewell(steps: &mut Vec<Planned>, name: &str, observed: &Observed
         return;
     }
     if own().any(takes_tasks) && elsewhere(name, observed) {
-        push(steps, Step::Drain, "its tasks must run elsewhere first");
+        push(steps, Step::Drain, "");
     }
     if observed.seen(name).is_some_and(Seen::running) {
         push(steps, Step::LeaveSwarm, "");

@@ -147,7 +147,6 @@ async fn the_authority_is_replaced_and_nobody_is_locked_out() {
     assert_eq!(asked(&world, &copied).await.len(), 3, "the old one counts no more");
     world.fleet(&["up"]).await.exits(0).says("Nothing to do");
     assert_eq!(world.sim.most_engines_down(), 1);
-    assert!(world.sim.lost_quorum().is_empty());
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -60,7 +60,17 @@ async fn a_plan_reads_like_a_plan() {
     world.edit(|text| format!("{text}[engine]\nlabels = {{ site = \"x\" }}\n"));
     world.edit(|text| text.replace("count = 2", "count = 3"));
     let text = world.fleet(&["plan"]).await.exits(0).stdout;
-    assert_eq!(text, "");
+    for part in [
+        "side by side:\nworker-3\n  create the machine: it does not exist\n  start it\n",
+        "then, one after the other:\nhost1\n  drain its node, so that its tasks run elsewhere\n",
+        "  go in by SSH, with its pinned host key: its engine has other settings than the file\n",
+        "steps on 4 machines.\n",
+    ] {
+        assert!(text.contains(part), "no `{part}` in:\n{text}");
+    }
+    let brought = world.fleet(&["up"]).await.exits(0);
+    // In brief, the reason counts, not the way.
+    assert!(brought.stderr.contains("(its engine has other settings"), "{}", brought.stderr);
 }
 
 #[tokio::test]
