@@ -13,7 +13,9 @@ pub fn brief(plan: &Plan) -> String {
     let mut text = String::new();
     let width = plan.lanes.iter().map(|lane| lane.machine.len()).max().unwrap_or(0);
     for lane in &plan.lanes {
-        let why = lane.steps.iter().map(|p| p.why.as_str()).find(|why| !why.is_empty());
+        // That it is drained is no reason, but what follows from one.
+        let reasons = lane.steps.iter().filter(|p| p.step != Step::Drain || lane.steps.len() == 1);
+        let why = reasons.map(|p| p.why.as_str()).find(|why| !why.is_empty());
         let steps = headline(lane);
         match why {
             Some(why) => {
@@ -33,15 +35,12 @@ pub fn full(plan: &Plan) -> String {
     for image in &plan.images {
         let _ = writeln!(text, "image {}\n  get it: it is not on this host", image_name(image));
     }
-    // Where there is but one way to run, nothing is to be told apart.
-    let first = plan.lanes.first().map(|lane| lane.stage);
-    let staged = plan.lanes.iter().any(|lane| Some(lane.stage) != first)
-        || plan.lanes.len() > 1 && first.is_some_and(Stage::in_turn);
-    let mut stage = None;
+    let mut stage = Stage::Build;
     for lane in &plan.lanes {
-        if staged && stage != Some(lane.stage) {
-            let _ = writeln!(text, "{}", heading(lane.stage, stage));
-            stage = Some(lane.stage);
+        if lane.stage != stage {
+            let then = if text.is_empty() { "" } else { "then, " };
+            stage = lane.stage;
+            let _ = writeln!(text, "{then}{}:", heading(stage));
         }
         let _ = writeln!(text, "{}", lane.machine);
         for Planned { step, why } in &lane.steps {
@@ -62,14 +61,11 @@ pub fn full(plan: &Plan) -> String {
     text
 }
 
-/// What is said before the lanes of a stage, the first one or a later one.
-fn heading(stage: Stage, before: Option<Stage>) -> &'static str {
-    match (stage, before) {
-        (Stage::Build | Stage::Leave, None) => "side by side:",
-        (Stage::Roll | Stage::Resign, None) => "one after the other:",
-        (Stage::Build | Stage::Leave, Some(_)) => "then, side by side:",
-        (Stage::Roll, Some(_)) => "then, one after the other:",
-        (Stage::Resign, Some(_)) => "at last, one after the other:",
+/// What is said before the lanes of a stage.
+fn heading(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Build | Stage::Leave => "side by side",
+        Stage::Roll | Stage::Resign => "one after the other",
     }
 }
 
@@ -133,8 +129,8 @@ fn headline(lane: &Lane) -> String {
             Step::Create => "create",
             Step::Resize => "resize",
             Step::Start => "start",
+            Step::ConfigureEngine if rolls => "change the engine",
             Step::ConfigureEngine => "secure the engine",
-            Step::InstallEngine if rolls => "renew the engine",
             Step::InitSwarm => "initialise the swarm",
             Step::RecoverSwarm => "bring the swarm back",
             Step::JoinSwarm(Role::Manager) => "join as manager",

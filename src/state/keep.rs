@@ -167,8 +167,10 @@ fn files(dir: &Path) -> Result<Vec<std::ffi::OsString>> {
     };
     let is_key = |name: &std::ffi::OsString| {
         let name = name.to_string_lossy();
-        // What OpenSSH's client reads is made again whenever something changes.
-        !name.starts_with('.') && !["config", "known_hosts"].contains(&&*name)
+        // What OpenSSH's client reads is made again whenever something changes, and the
+        // host key of a guest waits in `.fleet` only until the guest has it.
+        let made_again = ["config", "known_hosts"].contains(&&*name) || name.contains(".hostkey");
+        !name.starts_with('.') && !made_again
     };
     let files = entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_file()));
     Ok(files.map(|e| e.file_name()).filter(is_key).collect())
@@ -237,14 +239,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let keep = Keep::new(&dir.path().join("data"));
         let dot = dir.path().join(".fleet");
-        for file in ["certs/ca.pem", "certs/.next/ca.pem", "ssh/id_ed25519", "ssh/config"] {
+        let files = ["certs/ca.pem", "certs/.next/ca.pem", "ssh/id_ed25519", "ssh/config"];
+        for file in files.into_iter().chain(["ssh/host1.hostkey", "ssh/host1.hostkey.pub"]) {
             private_dir(dot.join(file).parent().unwrap()).unwrap();
             write_atomically(&dot.join(file), file.as_bytes()).unwrap();
         }
         keep.save_keys("lab", &dot).unwrap();
         let kept = keep.dir("lab").join("ssh/id_ed25519");
         assert_eq!(std::fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(!keep.dir("lab").join("ssh/config").exists());
+        assert_eq!(std::fs::read_dir(keep.dir("lab").join("ssh")).unwrap().count(), 1);
         assert!(!keep.restore_keys("lab", &dot).unwrap());
         std::fs::remove_dir_all(&dot).unwrap();
         assert!(keep.restore_keys("lab", &dot).unwrap());

@@ -138,7 +138,7 @@ async fn the_authority_is_replaced_and_nobody_is_locked_out() {
         polls += 1;
         tokio::select! {
             done = &mut rotation => break done,
-            () = tokio::time::sleep(Duration::from_millis(5)) => {}
+            () = crate::support::sim::nap(Duration::from_millis(5)) => {}
         }
     };
     done.exits(0);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::world::World;
+use crate::support::world::{THREE, World};
 
 #[tokio::test]
 async fn names_that_were_mistyped_are_guessed() {
@@ -55,13 +55,13 @@ async fn quiet_is_quiet_and_json_is_json() {
 
 #[tokio::test]
 async fn a_plan_reads_like_a_plan() {
-    let world = World::three().await;
+    let world = World::new(THREE, &["host1", "worker-1", "worker-2", "worker-3"]).await;
     world.fleet(&["up"]).await.exits(0);
     world.edit(|text| format!("{text}[engine]\nlabels = {{ site = \"x\" }}\n"));
     world.edit(|text| text.replace("count = 2", "count = 3"));
     let text = world.fleet(&["plan"]).await.exits(0).stdout;
     for part in [
-        "side by side:\nworker-3\n  create the machine: it does not exist\n  start it\n",
+        "worker-3\n  create the machine: it does not exist\n  start it\n",
         "then, one after the other:\nhost1\n  drain its node, so that its tasks run elsewhere\n",
         "  go in by SSH, with its pinned host key: its engine has other settings than the file\n",
         "steps on 4 machines.\n",
