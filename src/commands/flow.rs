@@ -50,10 +50,11 @@ pub(super) async fn plan(
     };
     for spec in specs {
         let exists = observed.seen(&spec.name).is_some_and(Seen::whole);
-        let file = match exists {
+        let file = if exists {
             // It may be another one than the machine was made from.
-            true => images.look(&spec.image, &session.cx()).await?,
-            false => images.find(&spec.image)?,
+            images.look(&spec.image, &session.cx()).await?
+        } else {
+            images.find(&spec.image)?
         };
         if let Some(pki) = pki
             && spec.engine.install != Install::None

@@ -65,7 +65,9 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let mut cells: Vec<Vec<String>> = rows.into_iter().map(cells).collect();
     if let Some(end) = end {
         headers.push("LEFT");
-        cells.iter_mut().for_each(|row| row.push(life::left(end, now)));
+        for row in &mut cells {
+            row.push(life::left(end, now));
+        }
     }
     host.out(&report::table(&headers, cells, host))?;
     for (name, stray) in &observed.strays {
