@@ -223,17 +223,24 @@ pub(super) fn keep_quorum(fleet: &Fleet, observed: &Observed, plan: &mut Plan) -
     let mut quorum = after_build(fleet, observed, plan);
     let mut kept = Vec::new();
     let mut lanes = std::mem::take(&mut plan.lanes);
-    lanes.sort_by_key(|lane| lane.stage);
+    let is_anew = |lane: &Lane| lane.steps.iter().any(|planned| planned.step == Step::Destroy);
+    // Those who lose their vote on the way first: after them it must be borne too that
+    // others are away, whoever comes first in the end.
+    lanes.sort_by_key(|lane| (lane.stage, !is_anew(lane)));
+    let before = quorum.clone();
     let all = lanes.len();
     for lane in lanes {
         let name = &lane.machine;
+        let anew = is_anew(&lane);
         let why = match lane.stage {
             _ if !quorum.has(name) => None,
             Stage::Build | Stage::Leave => None,
             Stage::Roll => {
-                let anew = lane.steps.iter().any(|planned| planned.step == Step::Destroy);
-                let bears =
-                    if anew { quorum.without(name).holds() } else { quorum.bears_absence_of(name) };
+                let bears = if anew {
+                    quorum.without(name).holds()
+                } else {
+                    quorum.bears_absence_of(name) && before.bears_absence_of(name)
+                };
                 if bears && anew && !stays(name) {
                     quorum = quorum.without(name);
                 }
