@@ -236,8 +236,9 @@ pub(super) fn strays(
     let names: BTreeSet<String> = observed.strays.keys().cloned().collect();
     if up.prune {
         unprotected(fleet, records, wanted, &names, up.force)?;
-        if matches!(plan.gate, Gate::Seed(_) | Gate::Recover(_)) && !names.is_empty() {
-            // Once the swarm decides again, it can be told who goes.
+        let undecided = matches!(plan.gate, Gate::Seed(_) | Gate::Recover(_));
+        if undecided && observed.machines.values().any(Seen::whole) {
+            // Once the swarm decides again, it can be told who goes, and asked who is left.
             plan.again = true;
             return Ok(());
         }
