@@ -92,6 +92,11 @@ pub enum Depth {
 #[derive(Debug, Clone, Copy)]
 pub struct Patience(pub Duration);
 
+impl Patience {
+    /// For a plan: an engine that takes its time must not be taken for a dead one.
+    pub const PLAN: Self = Self(Duration::from_secs(30));
+}
+
 impl Default for Patience {
     fn default() -> Self {
         Self(Duration::from_secs(10))

@@ -40,7 +40,7 @@ pub(super) async fn plan(
         Intent::Up(_) | Intent::Down(..) | Intent::Restart(_) => Depth::Engines,
     };
     let machines = &session.fleet.machines;
-    let observed = observe::observe(session, machines, depth, Patience::default()).await?;
+    let observed = observe::observe(session, machines, depth, Patience::PLAN).await?;
     let images = Images::open(&session.host);
     let mut wanted = Wanted {
         // What ends together with the authority cannot be had any later.

@@ -29,6 +29,9 @@ use crate::pki::Pki;
 
 /// How long an engine may take for an answer that is ready.
 const QUICK: Duration = Duration::from_secs(10);
+/// How long it may take to say how it is: a manager whose swarm has just lost its leader
+/// asks that leader for up to 20 s before it says so.
+const FACTS: Duration = Duration::from_secs(30);
 /// How long it may take to change the swarm; the engine itself gives up after 20 s.
 const SLOW: Duration = Duration::from_secs(60);
 
@@ -59,7 +62,7 @@ impl Engine {
     /// `Busy`: nobody answers (yet). `Conflict`: somebody else answers, or the engine
     /// refuses the fleet's certificate. `Guest`: the engine fails.
     pub async fn facts(&self, cx: &Cx) -> Result<EngineFacts> {
-        Ok(facts::engine(self.call(cx, QUICK, "ask the engine", self.docker.info()).await?))
+        Ok(facts::engine(self.call(cx, FACTS, "ask the engine", self.docker.info()).await?))
     }
 
     /// Lists the nodes of the swarm; the engine must be a manager.
