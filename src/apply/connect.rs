@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fleet_driver::event::Outcome;
-use fleet_driver::{Error, ErrorKind, Level, Result, Sighting, run, wait};
+use fleet_driver::{Error, ErrorKind, Level, Result, Sighting, fault, run, wait};
 
 use super::{Ground, Machine, Stopped, create};
 use crate::guest::Guest;
@@ -127,7 +127,9 @@ pub(super) async fn unseed(ground: &Ground, machine: &mut Machine) -> Result<Out
         );
     }
     let (driver, id) = (&machine.driver, &machine.id);
+    fault::point("scrubbed", &machine.name)?;
     machine.verb(ground, SCRUB, "unseed", |cx| async move { driver.unseed(id, &cx).await }).await?;
+    fault::point("unseeded", &machine.name)?;
     create::drop_host_key(ground, &machine.name)?;
     ground.record(&machine.name, |record| record.settled = true)?;
     Ok(Outcome::Done)

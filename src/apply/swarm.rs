@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use fleet_driver::event::Outcome;
-use fleet_driver::{Cx, Error, ErrorKind, Level, Result, wait};
+use fleet_driver::{Cx, Error, ErrorKind, Level, Result, fault, wait};
 
 use super::engine::{client, engine_log};
 use super::leave::{demote, forget, manager};
@@ -46,6 +46,7 @@ pub(super) async fn init(ground: &Ground, machine: &mut Machine) -> Result<Outco
                 .as_ref()
                 .ok_or_else(|| Error::bug("the file asks for no swarm"))?;
             engine.swarm_init(spec.address, swarm, &machine.cx.within(JOIN)).await?;
+            fault::point("initialised", &machine.name)?;
             Outcome::Done
         }
     };
@@ -132,6 +133,7 @@ pub(super) async fn join(
         Role::Worker => None,
     };
     forget_former(ground, &manager, machine, role).await?;
+    fault::point("nodes-forgotten", &machine.name)?;
     let cx = machine.cx.within(JOIN);
     wait::until(&cx, "the swarm to let it in", "", || async {
         match engine.facts(&cx).await?.swarm.state {
@@ -149,6 +151,7 @@ pub(super) async fn join(
         engine.join(address, &[host], token, &cx).await
     })
     .await?;
+    fault::point("joined", &machine.name)?;
     ground.record(&machine.name, |record| record.manager = role == Role::Manager)?;
     if role == Role::Manager {
         ground.gate.open(&machine.name);
@@ -259,6 +262,7 @@ pub(super) async fn update(ground: &Ground, machine: &mut Machine) -> Result<Out
     if role == Role::Worker && found.role == Role::Manager {
         ground.gate.forget(&machine.name);
         demote(&manager, &found, &machine.cx).await?;
+        fault::point("demoted", &machine.name)?;
     }
     manager.update_node(&found.id, role, spec.availability, &spec.labels, &cx).await?;
     if role == Role::Manager && found.role == Role::Worker {

@@ -10,7 +10,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use fleet_driver::{Error, Result, Secret};
+use fleet_driver::{Error, Result, Secret, fault};
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::{Algorithm, HashAlg, PrivateKey, PublicKey};
 
@@ -228,6 +228,8 @@ fn create(path: &Path) -> Result<KeyPair> {
     let pair = KeyPair::generate("fleet")?;
     let file =
         temporary(path, pair.private.expose().as_bytes()).map_err(|e| cannot("write", path, e))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    fault::point("before-key", &name)?;
     match file.persist_noclobber(path) {
         Ok(_) => {
             sync_folder(path).map_err(|e| cannot("write", path, e))?;

@@ -7,7 +7,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use fleet_driver::{Error, Result};
+use fleet_driver::{Error, Result, fault};
 use serde::{Deserialize, Serialize};
 
 use super::{private_dir, write_atomically};
@@ -186,6 +186,7 @@ fn mirror(from: &Path, to: &Path) -> Result<bool> {
         }
     }
     for name in files(to)?.iter().filter(|name| !wanted.contains(name)) {
+        fault::point("before-remove", &name.to_string_lossy())?;
         drop(std::fs::remove_file(to.join(name)));
     }
     Ok(changed)

@@ -249,7 +249,9 @@ impl Store {
         let id = self.fleet_id(fleet);
         self.records.clear();
         self.id = None;
+        fault::point("before-forget", "fleet")?;
         self.keep.forget(&id)?;
+        fault::point("before-clear", "fleet")?;
         match std::fs::remove_dir_all(&self.dir) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::host("could not remove the fleet's folder")

@@ -124,6 +124,11 @@ impl World {
         self.dir.path().join("fleet")
     }
 
+    /// The folder of everything: the fleet's, its machines', and the user's.
+    pub fn root(&self) -> PathBuf {
+        self.dir.path().to_owned()
+    }
+
     /// Changes `machines.toml`.
     pub fn edit(&self, change: impl FnOnce(String) -> String) {
         let path = self.dir().join("machines.toml");
