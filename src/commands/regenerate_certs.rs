@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "names")]
     ca: bool,
     /// Do not ask
-    #[arg(long, short, visible_short_alias = 'f', visible_alias = "force")]
+    #[arg(long, short, visible_alias = "force")]
     yes: bool,
 }
 

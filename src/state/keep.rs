@@ -10,13 +10,15 @@ use std::path::{Path, PathBuf};
 use fleet_driver::{Error, Result, fault};
 use serde::{Deserialize, Serialize};
 
-use super::{private_dir, write_atomically};
+use super::{private_dir, remove_file, write_atomically};
 
 const ENTRY: &str = "fleet.toml";
 
 /// The files that lead to the machines, below `.fleet` and here alike. Certificates that
 /// are being replaced lie in folders whose names begin with a point; they are not whole.
 const KEY_FOLDERS: [&str; 2] = ["certs", "ssh"];
+/// Lies in a folder whose keys are coming back.
+const RESTORING: &str = ".restoring";
 
 /// The folder of all that is kept.
 #[derive(Debug, Clone)]
@@ -138,7 +140,8 @@ impl Keep {
     }
 
     /// Copies the keys of a fleet back to a `.fleet` that lost them; a folder that has
-    /// any is left as it is. Tells whether anything came back.
+    /// any is left as it is, unless they come from a copy that was cut off. Tells whether
+    /// anything came back.
     ///
     /// # Errors
     /// `Host` if they cannot be read or written.
@@ -146,9 +149,15 @@ impl Keep {
         let mut restored = false;
         for folder in KEY_FOLDERS {
             let to = dot_fleet.join(folder);
-            if files(&to)?.is_empty() {
-                restored |= mirror(&self.dir(id).join(folder), &to)?;
+            let begun = to.join(RESTORING);
+            let kept = self.dir(id).join(folder);
+            if files(&kept)?.is_empty() || !(begun.exists() || files(&to)?.is_empty()) {
+                continue;
             }
+            private_dir(&to)?;
+            write_atomically(&begun, b"")?;
+            restored |= mirror(&kept, &to)?;
+            remove_file(&begun)?;
         }
         Ok(restored)
     }
@@ -163,8 +172,10 @@ fn files(dir: &Path) -> Result<Vec<std::ffi::OsString>> {
     };
     let is_key = |name: &std::ffi::OsString| {
         let name = name.to_string_lossy();
-        // What OpenSSH's client reads is made again whenever something changes.
-        !name.starts_with('.') && !["config", "known_hosts"].contains(&&*name)
+        // What OpenSSH's client reads is made again whenever something changes, and the
+        // key of a new guest stays here no longer than until the guest has it.
+        let is_guests = name.ends_with(".hostkey") || name.ends_with(".hostkey.pub");
+        !is_guests && !name.starts_with('.') && !["config", "known_hosts"].contains(&&*name)
     };
     let files = entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_file()));
     Ok(files.map(|e| e.file_name()).filter(is_key).collect())
@@ -233,7 +244,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let keep = Keep::new(&dir.path().join("data"));
         let dot = dir.path().join(".fleet");
-        for file in ["certs/ca.pem", "certs/.next/ca.pem", "ssh/id_ed25519", "ssh/config"] {
+        let files =
+            ["certs/ca.pem", "certs/.next/ca.pem", "ssh/id_ed25519", "ssh/config", "ssh/a.hostkey"];
+        for file in files {
             private_dir(dot.join(file).parent().unwrap()).unwrap();
             write_atomically(&dot.join(file), file.as_bytes()).unwrap();
         }
@@ -241,11 +254,13 @@ mod tests {
         let kept = keep.dir("lab").join("ssh/id_ed25519");
         assert_eq!(std::fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(!keep.dir("lab").join("ssh/config").exists());
+        assert!(!keep.dir("lab").join("ssh/a.hostkey").exists());
         assert!(!keep.restore_keys("lab", &dot).unwrap());
         std::fs::remove_dir_all(&dot).unwrap();
         assert!(keep.restore_keys("lab", &dot).unwrap());
         assert_eq!(std::fs::read_to_string(dot.join("certs/ca.pem")).unwrap(), "certs/ca.pem");
         assert!(!dot.join("certs/.next").exists());
+        assert!(!dot.join("certs/.restoring").exists());
         // What is gone in the fleet goes here too, but not because all is gone there.
         std::fs::remove_file(dot.join("certs/ca.pem")).unwrap();
         keep.save_keys("lab", &dot).unwrap();
