@@ -157,36 +157,55 @@ fn usage(host: &Host, error: &clap::Error) -> u8 {
 fn interrupts(host: &Host) {
     let host = host.clone();
     tokio::spawn(async move {
-        if asked_to_end().await {
-            host.cancel().cancel();
-        }
-        if asked_to_end().await {
-            leave(130);
-        }
+        // Listened to without a gap: the second may come right after the first.
+        let Some(mut asked) = Asked::listen() else { return };
+        asked.to_end().await;
+        host.cancel().cancel();
+        asked.to_end().await;
+        leave(130);
     });
 }
 
+/// What asks the process to end.
 #[cfg(unix)]
-async fn asked_to_end() -> bool {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut int), Ok(mut term), Ok(mut hup)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-        signal(SignalKind::hangup()),
-    ) else {
-        return false;
-    };
-    tokio::select! {
-        _ = int.recv() => {}
-        _ = term.recv() => {}
-        _ = hup.recv() => {}
+struct Asked([tokio::signal::unix::Signal; 3]);
+
+#[cfg(unix)]
+impl Asked {
+    fn listen() -> Option<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let to = |kind| signal(kind).ok();
+        Some(Self([
+            to(SignalKind::interrupt())?,
+            to(SignalKind::terminate())?,
+            to(SignalKind::hangup())?,
+        ]))
     }
-    true
+
+    async fn to_end(&mut self) {
+        let Self([int, term, hup]) = self;
+        tokio::select! {
+            _ = int.recv() => {}
+            _ = term.recv() => {}
+            _ = hup.recv() => {}
+        }
+    }
 }
 
 #[cfg(not(unix))]
-async fn asked_to_end() -> bool {
-    tokio::signal::ctrl_c().await.is_ok()
+struct Asked;
+
+#[cfg(not(unix))]
+impl Asked {
+    fn listen() -> Option<Self> {
+        Some(Self)
+    }
+
+    async fn to_end(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 #[expect(clippy::exit, reason = "the second Ctrl-C ends the process whatever it does")]

@@ -3,8 +3,11 @@
 //! there.
 
 mod compare;
+mod halfway;
+mod kills;
 mod matrix;
 mod scenes;
+mod ways;
 
 use std::io::Write as _;
 

@@ -69,7 +69,7 @@ pub const STOPPED: Scene =
     Scene { name: "up of what is stopped", before: Before::Stopped, most: Some(12), ..PLAIN };
 
 pub const LOST: Scene =
-    Scene { name: "up without .fleet", before: Before::Lost, most: Some(50), ..PLAIN };
+    Scene { name: "up without .fleet", before: Before::Lost, most: Some(30), ..PLAIN };
 
 pub const DOWN: Scene = Scene { name: "down", args: &["down"], end: End::Gone, ..PLAIN };
 
@@ -101,7 +101,7 @@ pub const PRUNE_MANAGER: Scene = Scene {
 pub const REPLACE: Scene = Scene {
     name: "up --replace",
     args: &["up", "--replace", "worker-1"],
-    most: Some(16),
+    most: Some(12),
     end: End::There { after: THREE_NAMES, finally: THREE_NAMES, anew: Some("worker-1") },
     ..PLAIN
 };
@@ -110,7 +110,7 @@ pub const RESTART: Scene = Scene {
     name: "up --restart",
     edit: |text| text.replace("[defaults]", "[defaults]\nmemory = \"3GiB\""),
     args: &["up", "--restart"],
-    most: Some(16),
+    most: Some(12),
     ..PLAIN
 };
 
@@ -119,7 +119,7 @@ pub const SETTINGS: Scene = Scene {
     file: MANAGERS,
     names: MANAGER_NAMES,
     edit: |text| format!("{text}[engine]\nlabels = {{ site = \"x\" }}\n"),
-    most: Some(16),
+    most: Some(12),
     end: End::There { after: MANAGER_NAMES, finally: MANAGER_NAMES, anew: None },
     ..PLAIN
 };
@@ -130,14 +130,14 @@ pub const ROLES: Scene = Scene {
         let text = text.replace("\"worker\"", "\"other\"").replace("\"manager\"", "\"worker\"");
         text.replace("\"other\"", "\"manager\"")
     },
-    most: Some(16),
+    most: Some(12),
     ..PLAIN
 };
 
 pub const AUTHORITY: Scene = Scene {
     name: "regenerate-certs --ca",
     args: &["regenerate-certs", "--ca", "--yes"],
-    most: Some(24),
+    most: Some(16),
     ..PLAIN
 };
 

@@ -57,6 +57,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 const DIR: &str = "SIM_CHILD_DIR";
 const ARGS: &str = "SIM_CHILD_ARGS";
 const DIES_AT: &str = "SIM_CHILD_DIES_AT";
+/// Says that the verbs of a child never end, whatever happens; a file `stuck` tells that
+/// one began.
+pub const STUCK: &str = "SIM_CHILD_STUCK";
 /// What a child prints before fleet prints anything.
 const BEGIN: &str = "---- the child begins ----\n";
 
@@ -209,6 +212,24 @@ impl World {
         done
     }
 
+    /// Runs a command in a child that is interrupted as its `n`th script or request has
+    /// reached a guest, or as its answer is about to leave; none if it does not get so far.
+    pub async fn interrupted_at_guest(&self, n: u64, args: &[&str]) -> Option<Done> {
+        self.sim.hold(n);
+        let mut running = self.spawn(args, &[]);
+        let held = tokio::select! {
+            biased;
+            () = self.sim.held() => true,
+            _ = running.child.wait() => false,
+        };
+        if held {
+            running.interrupt();
+        }
+        let done = running.end().await;
+        self.sim.go_on();
+        held.then_some(done)
+    }
+
     /// Runs a command in a child that kills itself at the `n`th point, counted from 1, of
     /// the verbs that change a machine: before each verb, wherever one waits inside, and
     /// after it. [`Done::killed`] tells whether the command got so far.
@@ -254,6 +275,12 @@ impl Running {
     /// Interrupts it, as Ctrl-C does.
     pub fn interrupt(&self) {
         signal(self.child.id().expect("it was not waited for"), "INT");
+    }
+
+    /// Whether standard error holds this text by now.
+    pub fn said(&self, what: &str) -> bool {
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.stderr));
+        std::fs::read_to_string(path).is_ok_and(|said| said.contains(what))
     }
 
     /// Waits for its end.
@@ -325,7 +352,8 @@ fn child_of_a_test() {
     drop(rustls::crypto::ring::default_provider().install_default());
     let dies_at = std::env::var(DIES_AT).ok().and_then(|n| n.parse().ok());
     let fake = Fake::on(&Path::new(&dir).join("world"));
-    let driver = Arc::new(Mortal::new(fake, dies_at));
+    let stuck = std::env::var_os(STUCK).map(|_| Path::new(&dir).join("stuck"));
+    let driver = Arc::new(Mortal::new(fake, dies_at, stuck));
     let host = Host::system().unwrap().with_registry(Registry::Only(driver));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let words = std::iter::once("fleet".to_owned()).chain(args).map(Into::into);
