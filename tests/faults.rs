@@ -6,6 +6,7 @@ mod compare;
 mod halfway;
 mod kills;
 mod matrix;
+mod room;
 mod scenes;
 mod ways;
 

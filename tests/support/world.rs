@@ -167,9 +167,17 @@ impl World {
 
     /// Begins a command in a child process, with variables of its own.
     pub fn spawn(&self, args: &[&str], env: &[(&str, &str)]) -> Running {
+        self.spawn_by(&[], args, env)
+    }
+
+    /// The same through another program, which gets the child's command as its last words.
+    pub fn spawn_by(&self, by: &[String], args: &[&str], env: &[(&str, &str)]) -> Running {
         let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
         let output = |file: &std::fs::File| Stdio::from(file.try_clone().unwrap());
-        let child = tokio::process::Command::new(std::env::current_exe().unwrap())
+        let own = std::env::current_exe().unwrap();
+        let mut words = by.iter().map(std::ffi::OsStr::new).chain([own.as_os_str()]);
+        let child = tokio::process::Command::new(words.next().unwrap_or_default())
+            .args(words)
             .args(["--exact", "support::world::child_of_a_test", "--nocapture"])
             .args(["--test-threads", "1"])
             .env_clear()
@@ -275,12 +283,6 @@ impl Running {
     /// Interrupts it, as Ctrl-C does.
     pub fn interrupt(&self) {
         signal(self.child.id().expect("it was not waited for"), "INT");
-    }
-
-    /// Whether standard error holds this text by now.
-    pub fn said(&self, what: &str) -> bool {
-        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.stderr));
-        std::fs::read_to_string(path).is_ok_and(|said| said.contains(what))
     }
 
     /// Waits for its end.
