@@ -30,6 +30,7 @@ fn engine(world: &World, names: &[&str], faults: &[Fault]) -> Vec<Proxy> {
 #[tokio::test]
 async fn ssh_that_breaks_anywhere_is_made_again() {
     let ms = Duration::from_millis;
+    let mut again = 0;
     for faults in [
         [Fault::Reset(10), Fault::Reset(600), Fault::Reset(1200)],
         [Fault::Reset(1700), Fault::Reset(2000), Fault::Reset(2200)],
@@ -41,10 +42,12 @@ async fn ssh_that_breaks_anywhere_is_made_again() {
         // Where the image has no engine, much is said by SSH.
         world.sim.image_engine(None);
         let ways = ssh(&world, &NAMES, &faults);
-        world.fleet(&["up"]).await.exits(0);
+        let up = world.fleet(&["up"]).await.exits(0);
+        again += up.stderr.matches("it is tried again over a new one").count();
         assert!(ways.iter().all(|way| way.left() == 0), "{faults:?}");
         scenes::UP.ends(&world).await;
     }
+    assert!(again > 2, "no connection broke in the middle of a step: {again}");
 }
 
 #[tokio::test]
@@ -94,4 +97,18 @@ async fn what_is_no_ssh_is_said_at_once() {
     world.through("worker-1", None, None);
     world.fleet(&["up"]).await.exits(0);
     scenes::UP.ends(&world).await;
+}
+
+#[tokio::test]
+async fn what_is_no_engine_is_said_at_once() {
+    let world = World::three().await;
+    world.fleet(&["up"]).await.exits(0);
+    world.edit(|text| format!("{text}[engine]\nlabels = {{ site = \"x\" }}\n"));
+    let way = Proxy::start(world.sim.engine("worker-1"), &[Fault::Garbage; 60]);
+    world.through("worker-1", None, Some(&way));
+    let up = world.fleet(&["up"]).await.exits(1);
+    up.says("worker-1").says("hint").says("fleet up");
+    world.through("worker-1", None, None);
+    world.fleet(&["up"]).await.exits(0);
+    compare::same(&world, &NAMES);
 }
