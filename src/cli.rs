@@ -168,9 +168,9 @@ fn interrupts(host: &Host) -> DropGuard {
         let listen = async {
             // Without a gap: the second may come right after the first.
             let Some(mut asked) = Asked::listen() else { return };
-            asked.to_end().await;
+            asked.end().await;
             host.cancel().cancel();
-            asked.to_end().await;
+            asked.end().await;
             leave(130);
         };
         runtime.block_on(until.run_until_cancelled(listen));
@@ -194,7 +194,7 @@ impl Asked {
         ]))
     }
 
-    async fn to_end(&mut self) {
+    async fn end(&mut self) {
         let Self([int, term, hup]) = self;
         tokio::select! {
             _ = int.recv() => {}
@@ -213,7 +213,7 @@ impl Asked {
         Some(Self)
     }
 
-    async fn to_end(&mut self) {
+    async fn end(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

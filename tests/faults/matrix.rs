@@ -10,8 +10,9 @@ use super::scenes::{self, Scene};
 use super::{next, say, seed};
 use crate::support::world::World;
 
-/// How many worlds there are at once: each is a few processes and threads.
-static PLACES: Semaphore = Semaphore::const_new(3);
+/// How many worlds there are at once: each is a few processes and threads, and waits much.
+const PLACES: usize = 4;
+static FREE: Semaphore = Semaphore::const_new(PLACES);
 /// How many points were tried in this process.
 static TOTAL: AtomicUsize = AtomicUsize::new(0);
 
@@ -37,11 +38,11 @@ async fn row(scene: &Scene, what: What) {
     scene.ends(&world).await;
     drop(world);
     // Whatever fails is told alike: a part of the points is enough.
-    let most = if what == What::Fail { Some(40) } else { scene.most };
+    let most = if what == What::Fail { Some(30) } else { scene.most };
     let tried = chosen(&all, most);
     let reached = &AtomicUsize::new(0);
     let tries = stream::iter(&tried).map(async |point| {
-        let _place = PLACES.acquire().await.unwrap();
+        let _place = FREE.acquire().await.unwrap();
         let run = AssertUnwindSafe(one(scene, what, point)).catch_unwind().await;
         match run {
             Ok(true) => _ = reached.fetch_add(1, Ordering::SeqCst),
@@ -50,7 +51,8 @@ async fn row(scene: &Scene, what: What) {
         }
         None
     });
-    let failed: Vec<&String> = tries.buffer_unordered(3).filter_map(async |f| f).collect().await;
+    let failed: Vec<&String> =
+        tries.buffer_unordered(PLACES).filter_map(async |f| f).collect().await;
     let total = TOTAL.fetch_add(tried.len(), Ordering::SeqCst) + tried.len();
     let verb = if what == What::Kill { "killed" } else { "failed" };
     say(&format!(
