@@ -62,7 +62,7 @@ pub(super) async fn connect(ground: &Ground, machine: &mut Machine) -> Result<Ou
             "the records of `{}` are lost, and with them its host key",
             machine.name
         ))
-        .hint(format!("make it anew: `fleet down {0}`, then `fleet up`", machine.name))
+        .hint("take it back by its mark: `fleet adopt`, or `fleet up`")
     })?;
     let contact = if record.settled { Contact::Known } else { Contact::First };
     let silence = Silence::of(record.settled, machine.starts);

@@ -173,12 +173,13 @@ pub(super) async fn configure(ground: &Ground, machine: &mut Machine) -> Result<
         }
         Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error.into()),
         Err(error) if error.kind() == ErrorKind::Busy && on_disk => {
-            let coming = found.first_boot == FirstBootState::Running
-                || found
-                    .unit
-                    .as_ref()
-                    .is_some_and(|u| u.active.contains("activ") && u.active != "inactive");
-            if coming {
+            let by_itself = found.unit.as_ref().is_some_and(|unit| match unit.active.as_str() {
+                // SSH answers before the engine's service begins to start.
+                "inactive" => machine.started && unit.enabled == "enabled",
+                "failed" => false,
+                _ => true,
+            });
+            if by_itself || found.first_boot == FirstBootState::Running {
                 return Ok(Outcome::Unchanged);
             }
         }

@@ -1,6 +1,7 @@
 //! What all lanes of a run share, and what one lane holds between its steps.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -77,6 +78,8 @@ pub(super) struct Machine {
     pub(super) cx: Cx,
     pub(super) ssh: Option<Ssh>,
     pub(super) facts: Option<crate::guest::facts::GuestFacts>,
+    /// Whether it was started in this run: what does not run yet may still come by itself.
+    pub(super) started: bool,
     /// Whether its engine was seen to run as the file says, in this run.
     pub(super) secured: bool,
     /// Whether the machine itself goes in this lane.
@@ -125,6 +128,21 @@ impl Ground {
         self.spec(machine).ok_or_else(|| Error::bug(format!("`{machine}` is not in the file")))
     }
 
+    /// The address of a machine on the lab network: the one that it has, whatever the file
+    /// says by now.
+    pub(super) fn address(&self, machine: &str) -> Result<Ipv4Addr> {
+        let recorded = self.store().record(machine).map(|record| record.address);
+        recorded.map_or_else(|| self.named(machine).map(|spec| spec.address), Ok)
+    }
+
+    /// Whether an address is one of this fleet's.
+    pub(super) fn is_ours(&self, address: Ipv4Addr) -> bool {
+        let network = &self.fleet.network;
+        let mask = u32::MAX.checked_shl(32 - u32::from(network.prefix)).unwrap_or(0);
+        u32::from(address) & mask == u32::from(network.subnet) & mask
+            || self.store().addresses().values().any(|known| *known == address)
+    }
+
     pub(super) fn pki(&self) -> Result<&Pki> {
         self.tools.pki.as_ref().ok_or_else(|| Error::bug("the certificates were not loaded"))
     }
@@ -144,6 +162,7 @@ impl Ground {
             cx: self.cx.about(&lane.machine),
             ssh: None,
             facts: None,
+            started: false,
             secured: false,
             goes: lane.steps.iter().any(|p| p.step == crate::plan::Step::Destroy),
             starts: lane.steps.iter().any(|p| p.step == crate::plan::Step::Start),

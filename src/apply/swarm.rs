@@ -1,7 +1,6 @@
 //! The steps that concern the swarm, all through the Engine API. Join tokens live
 //! in memory between two calls and nowhere else.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use fleet_driver::event::Outcome;
@@ -39,13 +38,13 @@ pub(super) async fn init(ground: &Ground, machine: &mut Machine) -> Result<Outco
     let outcome = match part(&engine, machine).await?.state {
         SwarmState::Active | SwarmState::Locked => Outcome::Unchanged,
         SwarmState::Inactive | SwarmState::Pending | SwarmState::Error(_) => {
-            let spec = ground.named(&machine.name)?;
+            let address = ground.address(&machine.name)?;
             let swarm = ground
                 .fleet
                 .swarm
                 .as_ref()
                 .ok_or_else(|| Error::bug("the file asks for no swarm"))?;
-            engine.swarm_init(spec.address, swarm, &machine.cx.within(JOIN)).await?;
+            engine.swarm_init(address, swarm, &machine.cx.within(JOIN)).await?;
             fault::point("initialised", &machine.name)?;
             Outcome::Done
         }
@@ -64,7 +63,7 @@ pub(super) async fn recover(ground: &Ground, machine: &mut Machine) -> Result<Ou
     let outcome = if engine.nodes(&machine.cx.within(Duration::from_secs(20))).await.is_ok() {
         Outcome::Unchanged
     } else {
-        let address = ground.named(&machine.name)?.address;
+        let address = ground.address(&machine.name)?;
         engine.swarm_recover(address, &cx).await?;
         Outcome::Done
     };
@@ -123,10 +122,7 @@ pub(super) async fn join(
         }
         SwarmState::Error(_) | SwarmState::Inactive | SwarmState::Locked | SwarmState::Pending => {}
     }
-    let host = ground.named(&name).map(|spec| spec.address);
-    let host = host
-        .or_else(|error| ground.store().record(&name).map(|record| record.address).ok_or(error))?;
-    let address = ground.named(&machine.name)?.address;
+    let (host, address) = (ground.address(&name)?, ground.address(&machine.name)?);
     // Every join of a manager changes the quorum: one at a time.
     let _one = match role {
         Role::Manager => Some(ground.managers.lock().await),
@@ -186,11 +182,9 @@ async fn leave_former(
     own: &SwarmFacts,
     machine: &Machine,
 ) -> Result<()> {
-    let network = &ground.fleet.network;
-    let mask = u32::MAX.checked_shl(32 - u32::from(network.prefix)).unwrap_or(0);
     let ours = |at: &String| {
-        let address = at.rsplit_once(':').and_then(|(ip, _)| ip.parse::<Ipv4Addr>().ok());
-        address.is_some_and(|ip| u32::from(ip) & mask == u32::from(network.subnet) & mask)
+        let address = at.rsplit_once(':').and_then(|(ip, _)| ip.parse().ok());
+        address.is_some_and(|ip| ground.is_ours(ip))
     };
     if let Some(stranger) = own.managers.iter().find(|at| !ours(at)) {
         return Err(Error::conflict(format!(

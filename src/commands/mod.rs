@@ -13,7 +13,7 @@ use crate::config::{Colour, Fleet, Invalid, Spec};
 use crate::host::Host;
 use crate::pki::Pki;
 use crate::report;
-use crate::state::{Keep, Lock, Store};
+use crate::state::{Entry, Keep, Lock, Store};
 
 pub mod active;
 pub mod adopt;
@@ -107,7 +107,25 @@ impl Session {
         let home = file.parent().unwrap_or(Path::new("/"));
         let store = Store::open(home, &Keep::new(&host.data_dir()))?;
         let fleet = Fleet::load(&file, &store.addresses())?;
-        Ok(Self { host: host.clone(), global: global.clone(), fleet, store })
+        let session = Self { host: host.clone(), global: global.clone(), fleet, store };
+        session.tell_that_it_moved();
+        Ok(session)
+    }
+
+    /// Remembers where the fleet is now, if its folder was moved: whoever looks for fleets
+    /// without a folder must not find this one.
+    fn tell_that_it_moved(&self) {
+        let keep = self.store.keep();
+        if self.store.records().is_empty() {
+            return;
+        }
+        if let Ok(Some(entry)) = keep.entry(&self.fleet_id())
+            && entry.home != self.home()
+        {
+            let (home, file) = (self.home().to_owned(), self.fleet.file.clone());
+            // A read goes on all the same where nothing can be written.
+            drop(keep.remember(&self.fleet_id(), &Entry { home, file, ..entry }));
+        }
     }
 
     /// The folder of `machines.toml`.

@@ -100,7 +100,7 @@ pub async fn target(session: &Session, name: &str) -> Result<Target> {
     }
     let record = session.store.record(name).ok_or_else(|| {
         Error::conflict(format!("the records of `{name}` are lost, and with them its host key"))
-            .hint(format!("make it anew: `fleet down {name}`, then `fleet up`"))
+            .hint("take it back by its mark: `fleet adopt`, or `fleet up`")
     })?;
     let address = sighting.ssh.ok_or_else(|| {
         Error::busy(format!("`{name}` has no address yet")).hint("try again in a moment")

@@ -12,7 +12,9 @@ pub fn brief(plan: &Plan) -> String {
     let mut text = String::new();
     let width = plan.lanes.iter().map(|lane| lane.machine.len()).max().unwrap_or(0);
     for lane in &plan.lanes {
-        let why = lane.steps.iter().map(|p| p.why.as_str()).find(|why| !why.is_empty());
+        // That it is drained is no reason, but what follows from one.
+        let reasons = lane.steps.iter().filter(|p| p.step != Step::Drain || lane.steps.len() == 1);
+        let why = reasons.map(|p| p.why.as_str()).find(|why| !why.is_empty());
         let steps = headline(lane);
         match why {
             Some(why) => {
@@ -35,8 +37,9 @@ pub fn full(plan: &Plan) -> String {
     let mut stage = Stage::Build;
     for lane in &plan.lanes {
         if lane.stage != stage {
+            let then = if text.is_empty() { "" } else { "then, " };
             stage = lane.stage;
-            let _ = writeln!(text, "{}", heading(stage));
+            let _ = writeln!(text, "{then}{}:", heading(stage));
         }
         let _ = writeln!(text, "{}", lane.machine);
         for Planned { step, why } in &lane.steps {
@@ -59,10 +62,8 @@ pub fn full(plan: &Plan) -> String {
 /// What is said before the lanes of a stage.
 fn heading(stage: Stage) -> &'static str {
     match stage {
-        Stage::Build => "first, side by side:",
-        Stage::Roll => "then, one after the other:",
-        Stage::Leave => "then, side by side:",
-        Stage::Resign => "at last, one after the other:",
+        Stage::Build | Stage::Leave => "side by side",
+        Stage::Roll | Stage::Resign => "one after the other",
     }
 }
 
@@ -126,8 +127,8 @@ fn headline(lane: &Lane) -> String {
             Step::Create => "create",
             Step::Resize => "resize",
             Step::Start => "start",
+            Step::ConfigureEngine if rolls => "change the engine",
             Step::ConfigureEngine => "secure the engine",
-            Step::InstallEngine if rolls => "renew the engine",
             Step::InitSwarm => "initialise the swarm",
             Step::RecoverSwarm => "bring the swarm back",
             Step::JoinSwarm(Role::Manager) => "join as manager",

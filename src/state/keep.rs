@@ -173,9 +173,9 @@ fn files(dir: &Path) -> Result<Vec<std::ffi::OsString>> {
     let is_key = |name: &std::ffi::OsString| {
         let name = name.to_string_lossy();
         // What OpenSSH's client reads is made again whenever something changes, and the
-        // key of a new guest stays here no longer than until the guest has it.
-        let is_guests = name.ends_with(".hostkey") || name.ends_with(".hostkey.pub");
-        !is_guests && !name.starts_with('.') && !["config", "known_hosts"].contains(&&*name)
+        // host key of a guest waits in `.fleet` only until the guest has it.
+        let made_again = ["config", "known_hosts"].contains(&&*name) || name.contains(".hostkey");
+        !name.starts_with('.') && !made_again
     };
     let files = entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_file()));
     Ok(files.map(|e| e.file_name()).filter(is_key).collect())
@@ -244,17 +244,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let keep = Keep::new(&dir.path().join("data"));
         let dot = dir.path().join(".fleet");
-        let files =
-            ["certs/ca.pem", "certs/.next/ca.pem", "ssh/id_ed25519", "ssh/config", "ssh/a.hostkey"];
-        for file in files {
+        let files = ["certs/ca.pem", "certs/.next/ca.pem", "ssh/id_ed25519", "ssh/config"];
+        for file in files.into_iter().chain(["ssh/host1.hostkey", "ssh/host1.hostkey.pub"]) {
             private_dir(dot.join(file).parent().unwrap()).unwrap();
             write_atomically(&dot.join(file), file.as_bytes()).unwrap();
         }
         keep.save_keys("lab", &dot).unwrap();
         let kept = keep.dir("lab").join("ssh/id_ed25519");
         assert_eq!(std::fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(!keep.dir("lab").join("ssh/config").exists());
-        assert!(!keep.dir("lab").join("ssh/a.hostkey").exists());
+        assert_eq!(std::fs::read_dir(keep.dir("lab").join("ssh")).unwrap().count(), 1);
         assert!(!keep.restore_keys("lab", &dot).unwrap());
         std::fs::remove_dir_all(&dot).unwrap();
         assert!(keep.restore_keys("lab", &dot).unwrap());

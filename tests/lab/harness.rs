@@ -38,14 +38,18 @@ pub struct Ended {
 impl Lab {
     /// The repository's own `machines.toml` in a folder of its own.
     pub fn new(name: &str) -> Self {
+        let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/machines.toml");
+        Self::of(name, &std::fs::read_to_string(sample).expect("the sample is there"))
+    }
+
+    /// This `machines.toml` in a folder of its own.
+    pub fn of(name: &str, text: &str) -> Self {
         let folder = |what: &str| {
             let folder = tempfile::Builder::new().prefix(&format!("fleet-{name}-{what}")).tempdir();
             folder.expect("a folder")
         };
         let (dir, data) = (folder(""), folder("data-"));
-        let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/machines.toml");
-        let text = std::fs::read_to_string(sample).expect("the sample is there");
-        let mut table: toml::Table = toml::from_str(&text).expect("the sample is valid");
+        let mut table: toml::Table = toml::from_str(text).expect("the file is valid");
         let network = table.entry("network").or_insert_with(|| toml::Table::new().into());
         let network = network.as_table_mut().expect("a table");
         network.insert("internet".to_owned(), false.into());
@@ -56,6 +60,19 @@ impl Lab {
 
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The folder of machines, and of what is kept of fleets.
+    pub fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// Changes `machines.toml`.
+    pub fn edit(&self, from: &str, to: &str) {
+        let path = self.dir().join("machines.toml");
+        let text = std::fs::read_to_string(&path).expect("the file is there");
+        assert!(text.contains(from), "no `{from}` in:\n{text}");
+        std::fs::write(&path, text.replace(from, to)).expect("room on the disk");
     }
 
     /// All that `fleet` has printed so far.
@@ -105,12 +122,33 @@ impl Lab {
         images["images"].as_array().is_some_and(|all| all.iter().any(|i| i["name"] == name))
     }
 
+    /// How many tasks of the service run, asked of one manager.
+    pub fn running_tasks(&self, manager: &str) -> usize {
+        self.tasks_told_by(manager).values().sum()
+    }
+
     /// How many tasks of the service run on each node that has any.
     pub fn tasks_on(&self) -> BTreeMap<String, usize> {
+        self.tasks_told_by("host1")
+    }
+
+    /// Ends a machine's process and removes its folder, as nobody should.
+    pub fn destroy_behind_its_back(&self, machine: &str) {
+        let inspected = self.fleet(&["inspect", machine]).within(MINUTE).ok().json();
+        let pid = inspected[0]["seen"]["machine"]["details"]["pid"].as_str().expect("it runs");
+        let killed = Command::new("kill").args(["-9", pid]).status().expect("kill is there");
+        assert!(killed.success());
+        let fleets = std::fs::read_dir(self.data.path().join("machines")).expect("a folder");
+        for fleet in fleets.flatten() {
+            drop(std::fs::remove_dir_all(fleet.path().join(machine)));
+        }
+    }
+
+    fn tasks_told_by(&self, manager: &str) -> BTreeMap<String, usize> {
         let format = "{{.Node}} {{.CurrentState}}";
         let filter = "desired-state=running";
         let args = ["service", "ps", "web", "--filter", filter, "--format", format];
-        let listed = self.docker("host1", &args).within(MINUTE).run().stdout;
+        let listed = self.docker(manager, &args).within(MINUTE).run().stdout;
         let mut tasks = BTreeMap::new();
         for line in listed.lines() {
             if let Some((node, state)) = line.split_once(' ')
@@ -160,6 +198,9 @@ impl Lab {
         let machines = std::fs::read_dir(self.data.path().join("machines"));
         let left: Vec<_> = machines.into_iter().flatten().flatten().collect();
         assert!(left.is_empty(), "folders of machines are left: {left:?}");
+        let kept = std::fs::read_dir(self.data.path().join("fleets"));
+        let left: Vec<_> = kept.into_iter().flatten().flatten().collect();
+        assert!(left.is_empty(), "keys are left: {left:?}");
     }
 }
 
@@ -191,6 +232,16 @@ impl Run<'_> {
     pub fn stdin(mut self, bytes: Vec<u8>) -> Self {
         self.stdin = bytes;
         self
+    }
+
+    /// Makes the program die at this point, as by `kill -9`; says whether it did.
+    pub fn dies_at(mut self, point: &str) -> bool {
+        self.command.env("FLEET_FAULT", format!("kill@{point}"));
+        let (what, limit) = (self.what.clone(), self.limit);
+        self.lab.say(&format!("  `{what}` dies at {point}"));
+        let ended = self.until(limit);
+        let ended = ended.unwrap_or_else(|| panic!("`{what}` went on for {} s", limit.as_secs()));
+        ended.code.is_none()
     }
 
     /// Runs to a successful end.

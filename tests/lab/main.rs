@@ -1,12 +1,14 @@
 //! A real lab: three QEMU machines that boot, a real engine, a real swarm, and the
 //! user's own `docker` client over mutual TLS; everything torn down at the end.
 //!
-//! One test, since the machines are expensive: what a reader of the README types, in
-//! that order, with a kill of `fleet` in the middle of `up`.
+//! Two tests, since machines are expensive: what a reader of the README types, in that
+//! order, with a kill of `fleet` in the middle of `up`; and a fleet of managers that loses
+//! whatever can be lost.
 
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 mod harness;
+mod losses;
 mod spy;
 mod web;
 
