@@ -249,10 +249,7 @@ pub(super) async fn update(ground: &Ground, machine: &mut Machine) -> Result<Out
         return Ok(Outcome::Unchanged);
     }
     let role = spec.role.unwrap_or(Role::Worker);
-    let _one = match role == found.role {
-        true => None,
-        false => Some(ground.managers.lock().await),
-    };
+    let _one = if role == found.role { None } else { Some(ground.managers.lock().await) };
     if role == Role::Worker && found.role == Role::Manager {
         ground.gate.forget(&machine.name);
         demote(&manager, &found, &machine.cx).await?;
@@ -287,10 +284,7 @@ async fn voted(manager: &Engine, own: &Engine, machine: &Machine) -> Result<()> 
     let hint = engine_log(&machine.name);
     wait::until(&cx, "it to become a manager", &hint, || async {
         let node = node(manager, own, &cx).await?;
-        match node.votes && node.reachable {
-            true => Ok(()),
-            false => Err(Error::busy("it has no vote yet")),
-        }
+        if node.votes && node.reachable { Ok(()) } else { Err(Error::busy("it has no vote yet")) }
     })
     .await
 }
