@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use fleet_driver::{Error, Result};
+use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::registry::Registry;
@@ -20,7 +21,11 @@ pub struct Host {
     stderr: Stream,
     cancel: CancellationToken,
     registry: Registry,
+    clock: Clock,
 }
+
+/// Says what time it is.
+type Clock = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;
 
 #[derive(Clone)]
 enum Stream {
@@ -70,6 +75,7 @@ impl Host {
             stderr: Stream::Stderr,
             cancel: CancellationToken::new(),
             registry: Registry::built_in(),
+            clock: Arc::new(OffsetDateTime::now_utc),
         })
     }
 
@@ -82,6 +88,7 @@ impl Host {
             stderr: Stream::Captured(Arc::default()),
             cancel: CancellationToken::new(),
             registry: Registry::built_in(),
+            clock: Arc::new(OffsetDateTime::now_utc),
         }
     }
 
@@ -221,6 +228,21 @@ impl Host {
     /// Where drivers come from.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// The same process at another time.
+    #[must_use]
+    pub fn with_clock(
+        mut self,
+        clock: impl Fn() -> OffsetDateTime + Send + Sync + 'static,
+    ) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// What time it is, in UTC.
+    pub fn now(&self) -> OffsetDateTime {
+        (self.clock)()
     }
 
     /// Cancelled by the first Ctrl-C.

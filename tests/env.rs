@@ -55,6 +55,7 @@ async fn whatever_goes_wrong_is_not_evaluated() {
         assert_eq!(ended.stdout, "", "{args:?}");
     }
     std::fs::remove_dir_all(lab.dir().join(".fleet/certs")).unwrap();
+    std::fs::remove_dir_all(lab.data().join("fleets")).unwrap();
     let ended = lab.fleet(&["env", "web-1"]).await.exits(5).says("no certificates yet");
     assert_eq!(ended.stdout, "");
 }

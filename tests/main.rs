@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
+mod changes;
 mod env;
 mod faults;
 mod shell;

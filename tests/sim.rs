@@ -233,7 +233,8 @@ async fn a_swarm_is_made_anew_around_the_last_of_its_managers() {
     world.sim.force_new_cluster("host-3").unwrap();
     world.until("the others are down", |w| down(w) == ["host-1", "host-2"]).await;
     let nodes = engine.nodes(&cx()).await.unwrap();
-    assert_eq!(nodes.iter().filter(|n| n.role == Role::Manager).count(), 1);
+    assert_eq!(nodes.iter().filter(|n| n.votes).count(), 1);
+    assert_eq!(nodes.iter().filter(|n| n.role == Role::Manager).count(), 3);
     assert_eq!(world.sim.swarms(), 1);
     world.fleet(&["up"]).await.exits(0);
     let nodes = engine.nodes(&cx()).await.unwrap();
@@ -289,7 +290,7 @@ async fn faults_on_the_way_are_lived_through() {
     world.engine_at(engine.address).facts(&cx()).await.unwrap();
 }
 
-fn cx() -> Cx {
+pub(crate) fn cx() -> Cx {
     Cx::new("/nowhere", Reporter::silent(), CancellationToken::new())
         .within(Duration::from_secs(20))
 }

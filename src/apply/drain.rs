@@ -1,6 +1,6 @@
 //! Moving a node's tasks elsewhere, and knowing when they run there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fleet_driver::event::Outcome;
@@ -64,7 +64,10 @@ async fn move_tasks(manager: &Engine, node: &NodeFacts, cx: &Cx) -> Result<()> {
     };
     let unwell_before = unwell(&before).len();
     set(manager, node, Availability::Drain, cx).await?;
-    let hint = "give the other nodes room, or let these tasks end with `--force`";
+    let names = manager.services(cx).await?;
+    let count = |waiting: &[TaskFacts]| tasks_of(waiting, &names, waiting.len() - unwell_before);
+    let hint = "give them another place (`docker service inspect` shows their constraints), or \
+                let them end with `--force`";
     wait::until(cx, "its tasks to run elsewhere", hint, || async {
         let tasks = manager.tasks(cx).await?;
         let still = tasks.iter().filter(|t| t.node == node.id && t.running).count();
@@ -76,20 +79,21 @@ async fn move_tasks(manager: &Engine, node: &NodeFacts, cx: &Cx) -> Result<()> {
             return Ok(());
         }
         match waiting.iter().find_map(|task| task.refused.clone()) {
-            Some(why) => Err(Error::conflict(format!(
-                "no other node takes {}: {why}",
-                count(waiting.len() - unwell_before)
-            ))
-            .hint(hint)),
-            None => Err(Error::busy(format!(
-                "{} not running elsewhere yet",
-                count(waiting.len() - unwell_before)
-            ))),
+            Some(why) => {
+                Err(Error::conflict(format!("no other node takes {}: {why}", count(&waiting)))
+                    .hint(hint))
+            }
+            None => Err(Error::busy(format!("{} not running elsewhere yet", count(&waiting)))),
         }
     })
     .await
 }
 
-fn count(tasks: usize) -> String {
-    if tasks == 1 { "1 task".to_owned() } else { format!("{tasks} tasks") }
+/// So many tasks, and whose they are.
+fn tasks_of(waiting: &[TaskFacts], names: &BTreeMap<String, String>, number: usize) -> String {
+    let services: BTreeSet<&String> =
+        waiting.iter().map(|task| names.get(&task.service).unwrap_or(&task.service)).collect();
+    let services: Vec<String> = services.iter().map(|name| format!("`{name}`")).collect();
+    let tasks = if number == 1 { "1 task".to_owned() } else { format!("{number} tasks") };
+    format!("{tasks} of {}", services.join(", "))
 }

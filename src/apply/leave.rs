@@ -89,7 +89,9 @@ async fn bear(manager: &Engine, cx: &Cx, bearable: impl Fn(&[NodeFacts]) -> bool
 /// Makes a manager's node a worker's, if the managers that stay can decide, and waits
 /// until it has no vote any more. Whoever calls holds the lock on changes of managers.
 pub(super) async fn demote(manager: &Engine, node: &NodeFacts, cx: &Cx) -> Result<()> {
-    if node.role == Role::Worker && !node.votes {
+    // One without a vote is none of those who decide, whatever its role says: a swarm that
+    // was recovered without it refuses to demote it, and lets it be removed.
+    if !node.votes {
         return Ok(());
     }
     bear(manager, cx, |nodes| {

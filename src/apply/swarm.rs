@@ -165,6 +165,8 @@ async fn is_member(manager: &Engine, own: &SwarmFacts, machine: &Machine) -> Res
         match nodes.iter().find(|node| Some(&node.id) == own.node_id.as_ref()) {
             None => Ok(false),
             Some(node) if node.role == Role::Worker || node.votes => Ok(true),
+            // It has a part in decisions already, but not in those of this swarm.
+            Some(_) if own.manager => Ok(false),
             Some(_) => Err(Error::busy("it has no vote yet")),
         }
     })

@@ -47,7 +47,8 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
             Some(driver) => driver,
             None => session.spec(&name)?.driver.clone(),
         };
-        let record = apply::record_of(&name, driver, sighting)?;
+        let mut record = apply::record_of(&name, driver, sighting)?;
+        record.protected = life::guarded(&session).contains(&name);
         session.store.put(&session.fleet.name, &name, record)?;
         adopted.push(name);
     }

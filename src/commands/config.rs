@@ -22,7 +22,7 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let session = Session::open(host, global)?;
     let name = session.one(args.name.as_deref())?.name.clone();
     let url = url::of(&session, &name).await?;
-    let certs = session.dir().join("certs");
+    let certs = session.certs();
     let file = |file: &str| certs.join(file).display().to_string();
     let (ca, cert, key) = (file(CA_FILE), file(CERT_FILE), file(KEY_FILE));
     if global.json {

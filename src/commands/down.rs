@@ -47,7 +47,9 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
         nothing(&session)
     } else {
         let tools = Tools { force, ..Tools::of(pki, None) };
-        flow::run(&mut session, plan, tools, &[], "fleet down").await?
+        let again = ["fleet down"].into_iter().chain(args.names.iter().map(String::as_str));
+        let again = again.collect::<Vec<_>>().join(" ");
+        flow::run(&mut session, plan, tools, &[], &again).await?
     };
     session.refresh()?;
     if code == 0 && session.store.records().is_empty() && flow::none_exists(&session).await? {

@@ -1,63 +1,23 @@
-//! What the commands that run a plan share: credentials, the look, the check of the
-//! host, and the run with its display and summary.
+//! What the commands that run a plan share: the look, the check of the host, and the run
+//! with its display and summary.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use fleet_driver::event::Outcome;
 use fleet_driver::{Error, ErrorKind, Finding, ImageFile, Level, MachineId, Result, VmSpec};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Exit, Global, Session, life};
+use super::{Exit, Global, Session, credentials, life};
 use crate::apply::{self, Tools};
 use crate::config::{ImageRef, Install, Spec};
-use crate::guest::keys::{self, ClientEntry, KeyPair};
+use crate::guest::keys::{self, ClientEntry};
 use crate::host::Host;
 use crate::images::Images;
-use crate::observe::{self, Depth, Observed, Patience};
+use crate::observe::{self, Depth, Observed, Patience, Seen};
 use crate::pki::{LEAF_DUE, Pki};
 use crate::plan::{self, Intent, Lane, Plan, Planned, Stage, Step, Wanted};
 use crate::{report, state};
-
-/// The fleet's own keys.
-pub(super) struct Credentials {
-    pub(super) pki: Pki,
-    pub(super) key: KeyPair,
-}
-
-/// Makes the fleet's certificates and login key where they are missing, renews what is
-/// due, and keeps a copy outside the fleet's folder; needs the lock.
-pub(super) fn credentials(session: &Session) -> Result<Credentials> {
-    let (keep, id) = (session.store.keep(), session.fleet_id());
-    if keep.restore_keys(&id, session.dir())? {
-        say(session, "note: `.fleet` had lost its keys; they were kept elsewhere and are back.\n");
-    }
-    let pki = Pki::open_or_create(&session.dir().join("certs"), &session.fleet.name)?;
-    let key = KeyPair::load_or_create(&session.dir().join("ssh/id_ed25519"))?;
-    keep.save_keys(&id, session.dir())?;
-    if pki.renewed() {
-        let until = pki.client_expires().date();
-        say(session, &format!("note: The client certificate was renewed; it ends on {until}.\n"));
-    }
-    if pki.ca_due(OffsetDateTime::now_utc()) {
-        let until = pki.ca_expires().date();
-        say(
-            session,
-            &format!(
-                "warning: The fleet's authority ends on {until}; replace it with `fleet \
-                 regenerate-certs --ca`.\n"
-            ),
-        );
-    }
-    Ok(Credentials { pki, key })
-}
-
-/// Whether the fleet has keys already, be it only outside its folder.
-pub(super) fn has_keys(session: &Session) -> bool {
-    let kept = session.store.keep().dir(&session.fleet_id());
-    session.dir().join("certs").exists() || kept.join("certs").exists()
-}
 
 /// Tells a person something that is no result.
 pub(super) fn say(session: &Session, text: &str) {
@@ -84,11 +44,18 @@ pub(super) async fn plan(
     let images = Images::open(&session.host);
     let mut wanted = Wanted {
         // What ends together with the authority cannot be had any later.
-        certs_due: pki.map(|pki| (OffsetDateTime::now_utc() + LEAF_DUE).min(pki.ca_expires())),
+        certs_due: pki.map(|pki| (session.host.now() + LEAF_DUE).min(pki.ca_expires())),
+        protected: life::guarded(session),
         ..Wanted::default()
     };
     for spec in specs {
-        let file = images.find(&spec.image)?;
+        let exists = observed.seen(&spec.name).is_some_and(Seen::whole);
+        let file = if exists {
+            // It may be another one than the machine was made from.
+            images.look(&spec.image, &session.cx()).await?
+        } else {
+            images.find(&spec.image)?
+        };
         if let Some(pki) = pki
             && spec.engine.install != Install::None
         {
@@ -283,7 +250,7 @@ pub(super) async fn run(
     life::remember(session)?;
     let session = &*session;
     let host = &session.host;
-    let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+    let now = session.host.now().format(&Rfc3339).unwrap_or_default();
     let journal = state::Journal::begin(session.dir(), again, &now)?;
     let mode = report::Mode::choose(host, &session.global);
     let (reporter, reports) = report::open(host, mode, Some(&session.dir().join("log")))?;
@@ -378,7 +345,7 @@ pub(super) async fn each(
 pub(super) async fn power(mut session: Session, plan: Plan, command: &str) -> Exit {
     tell_cut_off(&session);
     check(&session, &plan).await?;
-    let credentials = credentials(&session)?;
+    let credentials = credentials::open(&session)?;
     let tools = Tools::of(Some(credentials.pki), Some(credentials.key));
     let code = run(&mut session, plan, tools, &[], command).await?;
     session.refresh()?;

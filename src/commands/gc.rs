@@ -63,7 +63,7 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
         return Ok(0);
     }
     let (doomed, rest): (Vec<Orphan>, Vec<Orphan>) = orphans.into_iter().partition(meant);
-    if !global.json {
+    if !global.json && !global.quiet {
         host.err(&lines(&doomed));
         for orphan in &rest {
             host.err(&format!("left alone: {}\n", line(orphan)));
@@ -87,7 +87,9 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
             failed.iter().map(|(id, error)| (id, error.to_string())).collect();
         super::print_json(host, &json!({ "v": 1, "removed": removed, "failed": failed }))?;
     } else {
-        host.err(&format!("Removed: {}.\n", count(removed.len(), "fleet")));
+        if !global.quiet {
+            host.err(&format!("Removed: {}.\n", count(removed.len(), "fleet")));
+        }
         for (id, error) in &failed {
             let error = Error::driver(format!("`{id}`: {error}"));
             host.err(&crate::report::error::render(&error, None, host.stderr_has_colour()));
@@ -175,8 +177,8 @@ fn lives(home: &std::path::Path, id: &str, keep: &Keep) -> bool {
 pub(super) async fn remove(host: &Host, keep: &Keep, orphan: &Orphan) -> Result<()> {
     let dir = keep.dir(&orphan.id);
     state::private_dir(&dir)?;
-    let lock = state::Lock::take(&dir.join("lock"), "fleet gc")?;
     let cx = cx(host).within(Duration::from_secs(120));
+    let lock = super::taken(&cx, || state::Lock::take(&dir.join("lock"), "fleet gc")).await?;
     let gone = orphan.machines.iter().map(|(driver, id)| driver.destroy(id, &cx));
     for ended in join_all(gone).await {
         ended?;
@@ -191,7 +193,7 @@ fn list(host: &Host, global: &Global, orphans: &[Orphan]) -> Result<(), super::F
         let orphans: Vec<Value> = orphans.iter().map(to_json).collect();
         return super::print_json(host, &json!({ "v": 1, "fleets": orphans }));
     }
-    if orphans.is_empty() {
+    if orphans.is_empty() && !global.quiet {
         host.err("Nothing to remove: every machine belongs to a fleet that lives.\n");
     }
     for orphan in orphans {

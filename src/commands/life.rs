@@ -1,5 +1,6 @@
 //! The life of a fleet: since when it is there, and until when it may be.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fleet_driver::Result;
@@ -23,6 +24,16 @@ pub(super) fn ends(born: &str, ttl: Duration) -> Option<OffsetDateTime> {
     born.checked_add(ttl.try_into().ok()?)
 }
 
+/// When the fleet is over; `None` if it may stay, or is not there yet.
+pub(super) fn end(session: &Session) -> Option<OffsetDateTime> {
+    ends(&born(session)?, session.fleet.ttl?)
+}
+
+/// What is left until then, in words.
+pub(super) fn left(end: OffsetDateTime, now: OffsetDateTime) -> String {
+    if end > now { words(end - now) } else { "over".to_owned() }
+}
+
 /// A time that is left, or that has passed, in its two largest units.
 pub(super) fn words(time: time::Duration) -> String {
     let seconds = time.whole_seconds().unsigned_abs();
@@ -35,18 +46,37 @@ pub(super) fn words(time: time::Duration) -> String {
     }
 }
 
+/// The machines that were protected when that was last written down, in the fleet's folder
+/// or outside it.
+pub(super) fn guarded(session: &Session) -> BTreeSet<String> {
+    let kept = session.store.keep().entry(&session.fleet_id()).ok().flatten();
+    let mut names = kept.map(|entry| entry.protected_machines).unwrap_or_default();
+    for (name, record) in session.store.records() {
+        if record.protected {
+            names.insert(name.clone());
+        } else {
+            names.remove(name);
+        }
+    }
+    names
+}
+
 /// Writes down where the fleet is, since when and for how long, outside its folder too,
 /// and what the file protects; needs the lock.
 pub(super) fn remember(session: &mut Session) -> Result<()> {
     let fleet = &session.fleet;
-    let now = || OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+    let mut guarded = guarded(session);
+    guarded.retain(|name| session.spec(name).is_err());
+    guarded.extend(fleet.machines.iter().filter(|s| s.protected).map(|s| s.name.clone()));
+    let now = session.host.now().format(&Rfc3339).unwrap_or_default();
     let entry = Entry {
         home: session.home().to_owned(),
         file: fleet.file.clone(),
         name: fleet.name.clone(),
-        born: born(session).unwrap_or_else(now),
+        born: born(session).unwrap_or(now),
         ttl: fleet.ttl.map(|ttl| ttl.as_secs()),
-        protected: fleet.protected || fleet.machines.iter().any(|spec| spec.protected),
+        protected: fleet.protected || !guarded.is_empty(),
+        protected_machines: guarded,
     };
     session.store.keep().remember(&session.fleet_id(), &entry)?;
     let changed: Vec<(String, Record)> = fleet

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use fleet_driver::Power;
 use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
 
-use super::{Exit, Global, Session, active};
+use super::{Exit, Global, Session, active, life};
 use crate::config::{Role, Spec};
 use crate::engine::{NodeFacts, SwarmState};
 use crate::host::Host;
@@ -49,13 +50,25 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let observed = observe(&session, &session.fleet.machines, Depth::Engines, patience).await?;
     let rows: Vec<Row> =
         session.fleet.machines.iter().map(|spec| row(&session, spec, &observed)).collect();
+    let (end, now) = (life::end(&session), host.now());
     if global.json {
         let rows: Vec<Value> = rows.iter().map(to_json).collect();
-        super::print_json(host, &json!({ "v": 1, "machines": rows }))?;
+        let mut listed = json!({ "v": 1, "machines": rows });
+        if let Some(end) = end {
+            listed["expires"] = json!(end.format(&Rfc3339).ok());
+            listed["seconds_left"] = json!((end - now).whole_seconds().max(0));
+        }
+        super::print_json(host, &listed)?;
         return Ok(0);
     }
-    let headers = ["NAME", "ACTIVE", "DRIVER", "STATE", "URL", "SWARM", "ENGINE", "ERRORS"];
-    let cells = rows.into_iter().map(cells).collect();
+    let mut headers = vec!["NAME", "ACTIVE", "DRIVER", "STATE", "URL", "SWARM", "ENGINE", "ERRORS"];
+    let mut cells: Vec<Vec<String>> = rows.into_iter().map(cells).collect();
+    if let Some(end) = end {
+        headers.push("LEFT");
+        for row in &mut cells {
+            row.push(life::left(end, now));
+        }
+    }
     host.out(&report::table(&headers, cells, host))?;
     for (name, stray) in &observed.strays {
         host.err(&format!(

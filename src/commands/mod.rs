@@ -19,6 +19,7 @@ pub mod active;
 pub mod adopt;
 pub mod config;
 pub mod console;
+mod credentials;
 pub mod down;
 pub mod env;
 mod flow;
@@ -144,9 +145,15 @@ impl Session {
     /// # Errors
     /// As [`Pki::load`].
     pub fn pki(&self) -> Result<Pki> {
+        Pki::load(&self.certs())
+    }
+
+    /// The folder of the fleet's certificates: that in `.fleet`, or, if it was deleted, the
+    /// one that was kept elsewhere, if there is one.
+    pub fn certs(&self) -> PathBuf {
         let here = self.dir().join("certs");
-        let kept = || self.store.keep().dir(&self.fleet_id()).join("certs");
-        Pki::load(&if here.exists() { here } else { kept() })
+        let kept = self.store.keep().dir(&self.fleet_id()).join("certs");
+        if !here.exists() && kept.exists() { kept } else { here }
     }
 
     /// Takes the lock that whoever changes anything must hold, and looks again at the
@@ -155,17 +162,8 @@ impl Session {
     /// # Errors
     /// `Conflict` with the holder if it is taken.
     pub async fn lock(&mut self, command: &str) -> Result<Lock, Failure> {
-        let cx = self.cx().within(LOCK);
-        let lock = loop {
-            match self.store.lock(&self.fleet.name, command) {
-                // A program that the holder has just started may hold the file for the
-                // blink of an eye after its parent has let go.
-                Err(e) if e.kind() == ErrorKind::Conflict && !cx.left().is_zero() => {
-                    wait::pause_for(&cx, LOCK / 10).await?;
-                }
-                taken => break taken?,
-            }
-        };
+        let cx = self.cx();
+        let lock = taken(&cx, || self.store.lock(&self.fleet.name, command)).await?;
         self.fleet = Fleet::load(&self.fleet.file, &self.store.addresses())?;
         Ok(lock)
     }
@@ -271,6 +269,20 @@ impl Session {
     /// The folder `.fleet`.
     pub fn dir(&self) -> &Path {
         self.store.dir()
+    }
+}
+
+/// Takes a lock, and tries again for a moment: a program that the holder has just started
+/// may hold the file for the blink of an eye after its parent has let go.
+async fn taken(cx: &Cx, mut take: impl FnMut() -> Result<Lock>) -> Result<Lock> {
+    let cx = cx.within(LOCK);
+    loop {
+        match take() {
+            Err(e) if e.kind() == ErrorKind::Conflict && !cx.left().is_zero() => {
+                wait::pause_for(&cx, LOCK / 10).await?;
+            }
+            taken => return taken,
+        }
     }
 }
 

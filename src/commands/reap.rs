@@ -2,7 +2,6 @@
 
 use fleet_driver::Error;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 
 use super::{Exit, Failure, Global, Session, down, gc, life};
 use crate::host::Host;
@@ -22,16 +21,18 @@ pub struct Args {
 /// Runs `fleet reap`.
 pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let keep = Keep::new(&host.data_dir());
-    let now = OffsetDateTime::now_utc();
+    let now = host.now();
     let mut told = Vec::new();
     let mut code = 0;
     for (id, entry) in keep.all()? {
-        let session = session(host, global, &entry);
+        let session = session(host, global, &id, &entry);
         // The file may say something else by now; one that is wrong says nothing.
         let (ttl, protected) = match &session {
             Some(s) => (
                 s.fleet.ttl,
-                s.fleet.protected || s.fleet.machines.iter().any(|spec| spec.protected),
+                s.fleet.protected
+                    || s.fleet.machines.iter().any(|spec| spec.protected)
+                    || life::guarded(s).iter().any(|name| s.spec(name).is_err()),
             ),
             None => (entry.ttl.map(std::time::Duration::from_secs), entry.protected),
         };
@@ -56,7 +57,7 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
         };
         if !global.json {
             let home = entry.home.display();
-            host.out(&format!("{id}  ({home}) is over since {over}: {outcome}\n"))?;
+            host.out(&format!("{id}  ({home}) has been over for {over}: {outcome}\n"))?;
         }
         told.push(json!({ "id": id, "home": entry.home, "over": over, "outcome": outcome }));
     }
@@ -70,8 +71,10 @@ fn at(global: &Global, entry: &Entry) -> Global {
     Global { file: Some(entry.file.clone()), quiet: true, json: false, ..global.clone() }
 }
 
-fn session(host: &Host, global: &Global, entry: &Entry) -> Option<Session> {
-    Session::open(host, &at(global, entry)).ok()
+fn session(host: &Host, global: &Global, id: &str, entry: &Entry) -> Option<Session> {
+    let session = Session::open(host, &at(global, entry)).ok()?;
+    // Another fleet may be at home there by now.
+    (session.fleet_id() == id).then_some(session)
 }
 
 async fn remove(

@@ -1,7 +1,6 @@
 //! `fleet regenerate-certs`: new certificates for engines, the client, or the authority.
 
-use super::flow::{self};
-use super::{Exit, Global, Session, rotation, up};
+use super::{Exit, Global, Session, credentials, flow, rotation, up};
 use crate::host::Host;
 use crate::pki::{self, Begun, Pki};
 
@@ -36,7 +35,7 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     session.select(&args.names)?;
     let _lock = session.lock(AGAIN).await?;
     flow::tell_cut_off(&session);
-    flow::credentials(&session)?;
+    credentials::open(&session)?;
     let names: Vec<String> = session
         .select(&args.names)?
         .into_iter()
@@ -66,7 +65,7 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
             crate::state::remove_file(&certs.join(file))?;
         }
     }
-    flow::credentials(&session)?;
+    credentials::open(&session)?;
     let up = up::Args::of(names, args.yes);
     let code = up::bring(&up, &mut session, AGAIN).await?;
     rotation::go_on(&up, &mut session, AGAIN, code).await

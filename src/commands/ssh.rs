@@ -8,7 +8,8 @@ use fleet_driver::wait::pause_for;
 use fleet_driver::{Cx, Error, ErrorKind, Power, Result};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{Exit, Failure, Global, Session};
+use super::{Exit, Failure, Global, Session, credentials};
+use crate::apply;
 use crate::guest::keys::KeyPair;
 use crate::guest::ssh::{Contact, Forwarding, Pty, Request, Ssh, Target};
 use crate::guest::terminal::{self, Keys, Near, Parted, Raw, Size, Typed};
@@ -98,19 +99,22 @@ pub async fn target(session: &Session, name: &str) -> Result<Target> {
                 .hint("finish or repair it: `fleet up`"));
         }
     }
-    let record = session.store.record(name).ok_or_else(|| {
-        Error::conflict(format!("the records of `{name}` are lost, and with them its host key"))
-            .hint("take it back by its mark: `fleet adopt`, or `fleet up`")
-    })?;
+    let record = match session.store.record(name) {
+        Some(record) => record.clone(),
+        // Its record was lost; the mark that it carries says who it is.
+        None => apply::record_of(name, session.driver(name)?.about().name.to_owned(), &sighting)?,
+    };
+    let key = credentials::login_key(session);
+    let key = key.unwrap_or_else(|| session.dir().join("ssh/id_ed25519"));
     let address = sighting.ssh.ok_or_else(|| {
         Error::busy(format!("`{name}` has no address yet")).hint("try again in a moment")
     })?;
     Ok(Target {
         machine: name.to_owned(),
         address,
-        user: record.user.clone(),
-        host_key: record.host_key.clone(),
-        key: KeyPair::load(&session.dir().join("ssh/id_ed25519"))?,
+        user: record.user,
+        host_key: record.host_key,
+        key: KeyPair::load(&key)?,
     })
 }
 

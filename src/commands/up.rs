@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use super::flow::{self, Yes};
 use super::wishes::Wishes;
-use super::{Exit, Failure, Global, Session, rotation};
+use super::{Exit, Failure, Global, Session, credentials, rotation};
 use crate::apply::{Patience, Tools};
 use crate::host::Host;
 use crate::images::Images;
@@ -49,10 +49,10 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     args.wishes.resolve(&session)?;
     let _lock = session.lock("fleet up").await?;
     flow::tell_cut_off(&session);
-    if flow::has_keys(&session) {
+    if credentials::exist(&session) {
         // What is due must not make engines look strange. A fleet that is not there yet
         // gets its keys only once nothing stands in the way.
-        flow::credentials(&session)?;
+        credentials::open(&session)?;
     }
     let code = bring(&args, &mut session, "fleet up").await?;
     rotation::go_on(&args, &mut session, "fleet up", code).await
@@ -64,13 +64,14 @@ const ROUNDS: usize = 4;
 
 /// Brings the machines to what the file says; the lock is held.
 pub(super) async fn bring(args: &Args, session: &mut Session, again: &str) -> Exit {
+    let mut wishes = args.wishes.clone();
     for _ in 1..ROUNDS {
-        let round = round(args, session, again).await?;
+        let round = round(args, &mut wishes, session, again).await?;
         if round != Round::More {
             return Ok(round.code());
         }
     }
-    Ok(round(args, session, again).await?.code())
+    Ok(round(args, &mut wishes, session, again).await?.code())
 }
 
 /// How one plan ended.
@@ -91,10 +92,17 @@ impl Round {
     }
 }
 
-async fn round(args: &Args, session: &mut Session, again: &str) -> Result<Round, Failure> {
+async fn round(
+    args: &Args,
+    wishes: &mut Wishes,
+    session: &mut Session,
+    again: &str,
+) -> Result<Round, Failure> {
     let (host, global) = (session.host.clone(), session.global.clone());
-    let (specs, intent) = args.wishes.resolve(session)?;
-    let (plan, _) = flow::plan(session, session.pki().ok().as_ref(), &specs, &intent).await?;
+    let (specs, intent) = wishes.resolve(session)?;
+    let pki = session.pki().ok();
+    let (plan, observed) = flow::plan(session, pki.as_ref(), &specs, &intent).await?;
+    credentials::fit(session, &observed, &wishes.replaced())?;
     flow::notes(session, &plan);
     if plan.lanes.is_empty() {
         if !session.store.records().is_empty() {
@@ -119,14 +127,15 @@ async fn round(args: &Args, session: &mut Session, again: &str) -> Result<Round,
     }
     flow::confirm(session, &plan, Yes::when(args.yes)).await?;
     // Only now: what stands in the way is said before anything is made, keys included.
-    let credentials = flow::credentials(session)?;
+    let credentials = credentials::open(session)?;
     let tools = Tools {
         parallel: args.parallel.get(),
         patience: if args.fail_fast { Patience::FailFast } else { Patience::KeepGoing },
-        force: Force::when(args.wishes.force),
+        force: Force::when(wishes.force),
         ..Tools::of(Some(credentials.pki), Some(credentials.key))
     };
     let more = plan.again;
+    wishes.fulfil(&plan);
     let next = if more { Vec::new() } else { next_commands(session) };
     let code = flow::run(session, plan, tools, &next, again).await?;
     session.refresh()?;

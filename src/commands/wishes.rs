@@ -6,7 +6,7 @@ use fleet_driver::Result;
 
 use super::Session;
 use crate::config::Spec;
-use crate::plan::{Force, Intent, Up};
+use crate::plan::{Force, Intent, Plan, Step, Up};
 
 /// What may happen beyond what harms nobody
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -29,6 +29,24 @@ pub(super) struct Wishes {
 }
 
 impl Wishes {
+    /// The machines to make anew.
+    pub(super) fn replaced(&self) -> BTreeSet<String> {
+        self.replace.iter().cloned().collect()
+    }
+
+    /// Takes back the wishes that a plan fulfils: what was made anew once is not made anew
+    /// again.
+    pub(super) fn fulfil(&mut self, plan: &Plan) {
+        let made = |name: &String| {
+            let mut lanes = plan.lanes.iter().filter(|lane| lane.machine == *name);
+            lanes.any(|lane| lane.steps.iter().any(|planned| planned.step == Step::Create))
+        };
+        if !self.names.is_empty() {
+            self.names.extend(self.replace.iter().filter(|name| made(name)).cloned());
+        }
+        self.replace.retain(|name| !made(name));
+    }
+
     /// The machines meant, and what may be done to them.
     ///
     /// # Errors
@@ -47,7 +65,7 @@ impl Wishes {
             names,
             prune: self.prune,
             restart: self.restart,
-            replace: self.replace.iter().cloned().collect(),
+            replace: self.replaced(),
             force: Force::when(self.force),
         };
         Ok((specs, Intent::Up(up)))

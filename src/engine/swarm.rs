@@ -275,6 +275,21 @@ impl Engine {
         }
     }
 
+    /// The names of the swarm's services, by their ids.
+    ///
+    /// # Errors
+    /// As [`Engine::nodes`].
+    pub async fn services(&self, cx: &Cx) -> Result<BTreeMap<String, String>> {
+        let asked = self.docker.list_services(None);
+        match self.call(cx, QUICK, "list the services", asked).await {
+            Ok(services) => Ok(services
+                .into_iter()
+                .filter_map(|service| Some((service.id?, service.spec?.name?)))
+                .collect()),
+            Err(error) => Err(self.as_manager(error, cx).await),
+        }
+    }
+
     /// Says what a failed manager's call means, by looking at the engine again.
     ///
     /// The engine answers "not a manager", "no leader" and "update out of sequence"

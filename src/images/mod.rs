@@ -97,6 +97,21 @@ impl Images {
         Ok(self.store.entry(&name)?.map(|entry| entry.file(&self.store)))
     }
 
+    /// As [`Images::find`], and looks at a file that is used where it lies if nobody has so
+    /// far; nothing is got from anywhere.
+    ///
+    /// # Errors
+    /// As [`Images::find`]; `Interrupted` on Ctrl-C.
+    pub async fn look(&self, image: &ImageRef, cx: &Cx) -> Result<Option<ImageFile>> {
+        match (self.find(image)?, image) {
+            (None, ImageRef::Path(path)) => match inplace::look(&self.store, path, cx).await {
+                Err(error) if error.kind() != ErrorKind::Interrupted => Ok(None),
+                looked => looked.map(Some),
+            },
+            (found, _) => Ok(found),
+        }
+    }
+
     /// Says what [`Images::ensure`] would do, a fragment such as `build it from the
     /// packages of Debian 12`.
     pub fn how(&self, image: &ImageRef) -> String {

@@ -1,5 +1,6 @@
 //! A plan in words.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
@@ -54,7 +55,8 @@ pub fn full(plan: &Plan) -> String {
     for note in &plan.notes {
         let _ = writeln!(text, "note: {note}");
     }
-    let (machines, steps) = (plan.lanes.len(), plan.lanes.iter().map(|l| l.steps.len()).sum());
+    let machines: BTreeSet<&str> = plan.lanes.iter().map(|lane| lane.machine.as_str()).collect();
+    let (machines, steps) = (machines.len(), plan.lanes.iter().map(|l| l.steps.len()).sum());
     let _ = writeln!(text, "{} on {}.", count(steps, "step"), count(machines, "machine"));
     text
 }
@@ -163,8 +165,8 @@ fn words(step: &Step) -> &'static str {
         Step::Create => "create the machine",
         Step::Resize => "give it the size, ports and options of the file",
         Step::Start => "start it",
-        Step::Connect => "wait until it answers by SSH with its pinned host key",
-        Step::InstallEngine => "install the engine where it is missing",
+        Step::Connect => "go in by SSH, with its pinned host key",
+        Step::InstallEngine => "install or exchange the engine, where needed",
         Step::ConfigureEngine => "write the engine's settings and certificates where they differ",
         Step::WaitEngine => "wait until the engine answers over mutual TLS",
         Step::InitSwarm => "initialise the swarm",
@@ -175,7 +177,7 @@ fn words(step: &Step) -> &'static str {
         Step::Activate => "let it take tasks again",
         Step::WaitReady => "wait until its node is ready",
         Step::Unseed => "take the first-boot seed away",
-        Step::Drain => "drain its node",
+        Step::Drain => "drain its node, so that its tasks run elsewhere",
         Step::LeaveSwarm => "leave the swarm",
         Step::EndSwarm => "leave the swarm, which ends with its last manager",
         Step::RemoveNode => "remove its node from the swarm",

@@ -69,6 +69,8 @@ pub struct Wanted {
     pub images: BTreeMap<ImageRef, ImageFile>,
     /// The digest of each machine's driver options.
     pub options: BTreeMap<String, String>,
+    /// The machines that were protected when they left the file, as far as is known.
+    pub protected: BTreeSet<String>,
     /// An engine's certificate that ends before this time is renewed.
     pub certs_due: Option<OffsetDateTime>,
 }

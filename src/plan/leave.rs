@@ -6,9 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use fleet_driver::Result;
 
 use super::gate::answering;
+use super::gate::holds_a_vote;
 use super::machine::push;
 use super::swarm::{after_build, farewell, in_order};
-use super::{Force, Gate, Lane, Plan, Planned, Quorum, Stage, Step, Up, driver_of, refused};
+use super::{
+    Force, Gate, Lane, Plan, Planned, Quorum, Stage, Step, Up, Wanted, driver_of, refused,
+};
 use crate::config::{Fleet, Role};
 use crate::observe::{Observed, Seen};
 use crate::state::Record;
@@ -17,6 +20,7 @@ use crate::state::Record;
 pub(super) fn unprotected(
     fleet: &Fleet,
     records: &BTreeMap<String, Record>,
+    wanted: &Wanted,
     names: &BTreeSet<String>,
     force: Force,
 ) -> Result<()> {
@@ -25,19 +29,20 @@ pub(super) fn unprotected(
     }
     let in_file = |name: &String| fleet.machines.iter().find(|spec| spec.name == *name);
     let protected = |name: &&String| {
-        // What the file says counts; a machine that it does not know keeps its record's.
-        in_file(name).map_or_else(
-            || fleet.protected || records.get(*name).is_some_and(|record| record.protected),
-            |spec| spec.protected,
-        )
+        // What the file says counts; a machine that it does not know stays as it was.
+        let was = || match records.get(*name) {
+            Some(record) => record.protected,
+            None => wanted.protected.contains(*name),
+        };
+        in_file(name).map_or_else(|| fleet.protected || was(), |spec| spec.protected)
     };
-    match names.iter().find(protected) {
-        None => Ok(()),
-        Some(name) => Err(refused(
-            format!("`{name}` is protected"),
-            "remove `protected = true` from the file, or say `--force`; nothing was changed",
-        )),
-    }
+    let Some(name) = names.iter().find(protected) else { return Ok(()) };
+    let hint = if fleet.protected || in_file(name).is_some() {
+        "remove `protected = true` from the file, or say `--force`; nothing was changed"
+    } else {
+        "it was so when it left the file: say `--force`; nothing was changed"
+    };
+    Err(refused(format!("`{name}` is protected"), hint))
 }
 
 /// Whether anything of a machine is there to be removed.
@@ -68,10 +73,11 @@ pub(super) fn all(
     fleet: &Fleet,
     records: &BTreeMap<String, Record>,
     observed: &Observed,
+    wanted: &Wanted,
     force: Force,
 ) -> Result<Plan> {
     let names = existing(fleet, records, observed);
-    unprotected(fleet, records, &names.iter().cloned().collect(), force)?;
+    unprotected(fleet, records, wanted, &names.iter().cloned().collect(), force)?;
     let lanes = names
         .into_iter()
         .map(|name| Lane {
@@ -93,13 +99,14 @@ pub(super) fn named(
     fleet: &Fleet,
     records: &BTreeMap<String, Record>,
     observed: &Observed,
+    wanted: &Wanted,
     names: &BTreeSet<String>,
     force: Force,
 ) -> Result<Plan> {
-    unprotected(fleet, records, names, force)?;
+    unprotected(fleet, records, wanted, names, force)?;
     let there = existing(fleet, records, observed);
     if there.iter().all(|name| names.contains(name)) {
-        return all(fleet, records, observed, force);
+        return all(fleet, records, observed, wanted, force);
     }
     let open = answering(fleet, observed, names);
     let gate = if open.is_empty() { Gate::Unused } else { Gate::Open(open) };
@@ -115,6 +122,21 @@ pub(super) fn named(
                 .map(|spec| spec.name.as_str()),
         ),
     };
+    let votes = |name: &&String| {
+        observed.seen(name).is_some() && holds_a_vote(observed.seen(name), records.get(*name))
+    };
+    if observed.nodes.is_none() && fleet.swarm.is_some() && force == Force::No {
+        let (going, staying): (Vec<&String>, Vec<&String>) =
+            there.iter().filter(votes).partition(|name| names.contains(*name));
+        if let (Some(first), Some(other)) = (going.first(), staying.first()) {
+            return Err(refused(
+                format!(
+                    "the swarm does not decide now, and may need `{first}` for it beside `{other}`"
+                ),
+                "bring it back first with `fleet up`, or lose that machine with `--force`",
+            ));
+        }
+    }
     for name in there.iter().filter(|name| names.contains(*name)) {
         remove(name, fleet, records, observed, "you asked for it", &mut plan);
     }
@@ -206,13 +228,14 @@ pub(super) fn strays(
     fleet: &Fleet,
     records: &BTreeMap<String, Record>,
     observed: &Observed,
+    wanted: &Wanted,
     up: &Up,
     plan: &mut Plan,
 ) -> Result<()> {
     let quorum = after_build(fleet, observed, plan);
     let names: BTreeSet<String> = observed.strays.keys().cloned().collect();
     if up.prune {
-        unprotected(fleet, records, &names, up.force)?;
+        unprotected(fleet, records, wanted, &names, up.force)?;
         if matches!(plan.gate, Gate::Seed(_) | Gate::Recover(_)) && !names.is_empty() {
             // Once the swarm decides again, it can be told who goes.
             plan.again = true;

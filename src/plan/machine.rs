@@ -188,7 +188,10 @@ fn replaced(look: &Look<'_>, up: &Up) -> Option<String> {
 fn may_go(look: &Look<'_>, gate: &Gate, up: &Up) -> bool {
     match gate {
         Gate::Open(_) | Gate::Unused => true,
-        Gate::Seed(seed) | Gate::Recover(seed) => *seed == look.spec.name && up.force == Force::Yes,
+        // Together with the one that would bring the swarm back nothing of it is left.
+        Gate::Seed(seed) | Gate::Recover(seed) => {
+            up.force == Force::Yes && (*seed == look.spec.name || up.replace.contains(seed))
+        }
     }
 }
 

@@ -131,8 +131,8 @@ pub fn plan(
 ) -> Result<Plan> {
     let plan = match intent {
         Intent::Up(up) => bring_up(fleet, records, observed, wanted, up),
-        Intent::DownAll(force) => leave::all(fleet, records, observed, *force),
-        Intent::Down(names, force) => leave::named(fleet, records, observed, names, *force),
+        Intent::DownAll(force) => leave::all(fleet, records, observed, wanted, *force),
+        Intent::Down(names, force) => leave::named(fleet, records, observed, wanted, names, *force),
         Intent::Restart(names) => Ok(restart::restart(fleet, observed, names)),
     }?;
     let known = fleet.machines.iter().map(|spec| &spec.name).chain(observed.strays.keys());
@@ -147,7 +147,7 @@ fn bring_up(
     wanted: &Wanted,
     up: &Up,
 ) -> Result<Plan> {
-    leave::unprotected(fleet, records, &up.replace, up.force)?;
+    leave::unprotected(fleet, records, wanted, &up.replace, up.force)?;
     let specs: Vec<&Spec> = fleet.machines.iter().filter(|s| up.names.contains(&s.name)).collect();
     let gate = match gate::survivor(fleet, &specs, records, observed, up.force) {
         Some(name) if !up.replace.contains(&name) => Gate::Recover(name),
@@ -191,7 +191,7 @@ fn bring_up(
         }
     }
     let left_out = swarm::keep_quorum(fleet, observed, &mut plan);
-    leave::strays(fleet, records, observed, up, &mut plan)?;
+    leave::strays(fleet, records, observed, wanted, up, &mut plan)?;
     swarm::dissolve(fleet, observed, up, &mut plan);
     swarm::in_order(observed, &mut plan);
     plan.again |= left_out && !plan.lanes.is_empty();

@@ -15,6 +15,8 @@ pub(super) enum Member<'a> {
     Node(&'a NodeFacts),
     /// It is in some swarm, and whether it is this one nobody could tell.
     Unknown,
+    /// It is a manager by name, and its swarm was recovered without it.
+    Voteless,
     /// It is in no swarm, or in another one.
     No,
 }
@@ -26,7 +28,11 @@ pub(super) fn node_of<'a>(seen: Option<&Seen>, observed: &'a Observed) -> Member
         return if facts.is_some() { Member::Unknown } else { Member::No };
     };
     let own = nodes.iter().find(|node| Some(&node.id) == facts.swarm.node_id.as_ref());
-    own.map_or(Member::No, Member::Node)
+    match own {
+        None => Member::No,
+        Some(node) if node.role == Role::Manager && !node.votes => Member::Voteless,
+        Some(node) => Member::Node(node),
+    }
 }
 
 /// Adds what the machine needs to be a node as the file says; `holds` says whether it has
@@ -74,6 +80,7 @@ pub(super) fn join(
                 (_, Member::Node(_) | Member::Unknown, _) => {
                     "its swarm could not be asked about it".to_owned()
                 }
+                (_, Member::Voteless, _) => "its swarm was recovered without it".to_owned(),
                 (_, Member::No, _) => "it is not in the fleet's swarm".to_owned(),
             };
             push(steps, Step::JoinSwarm(role), &why);
@@ -115,7 +122,7 @@ pub(super) fn drain(steps: &mut Vec<Planned>, seen: Option<&Seen>, observed: &Ob
         && takes_tasks(node)
         && elsewhere(&node.hostname, observed)
     {
-        push(steps, Step::Drain, "its tasks run elsewhere while it is away");
+        push(steps, Step::Drain, "");
     }
 }
 
@@ -136,7 +143,7 @@ pub(super) fn farewell(steps: &mut Vec<Planned>, name: &str, observed: &Observed
         return;
     }
     if own().any(takes_tasks) && elsewhere(name, observed) {
-        push(steps, Step::Drain, "its tasks must run elsewhere first");
+        push(steps, Step::Drain, "");
     }
     if observed.seen(name).is_some_and(Seen::running) {
         push(steps, Step::LeaveSwarm, "");
@@ -216,17 +223,24 @@ pub(super) fn keep_quorum(fleet: &Fleet, observed: &Observed, plan: &mut Plan) -
     let mut quorum = after_build(fleet, observed, plan);
     let mut kept = Vec::new();
     let mut lanes = std::mem::take(&mut plan.lanes);
-    lanes.sort_by_key(|lane| lane.stage);
+    let is_anew = |lane: &Lane| lane.steps.iter().any(|planned| planned.step == Step::Destroy);
+    // Those who lose their vote on the way first: after them it must be borne too that
+    // others are away, whoever comes first in the end.
+    lanes.sort_by_key(|lane| (lane.stage, !is_anew(lane)));
+    let before = quorum.clone();
     let all = lanes.len();
     for lane in lanes {
         let name = &lane.machine;
+        let anew = is_anew(&lane);
         let why = match lane.stage {
             _ if !quorum.has(name) => None,
             Stage::Build | Stage::Leave => None,
             Stage::Roll => {
-                let anew = lane.steps.iter().any(|planned| planned.step == Step::Destroy);
-                let bears =
-                    if anew { quorum.without(name).holds() } else { quorum.bears_absence_of(name) };
+                let bears = if anew {
+                    quorum.without(name).holds()
+                } else {
+                    quorum.bears_absence_of(name) && before.bears_absence_of(name)
+                };
                 if bears && anew && !stays(name) {
                     quorum = quorum.without(name);
                 }

@@ -4,6 +4,7 @@
 //!
 //! It lies in the user's data folder, `fleets/<id>/`, for the owner only.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +44,9 @@ pub struct Entry {
     /// Whether its file protects it, or one of its machines.
     #[serde(default)]
     pub protected: bool,
+    /// The machines that are protected, or were when they left the file.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub protected_machines: BTreeSet<String>,
 }
 
 impl Keep {
@@ -219,6 +223,7 @@ mod tests {
             born: born.to_owned(),
             ttl: Some(28800),
             protected: false,
+            protected_machines: BTreeSet::new(),
         }
     }
 

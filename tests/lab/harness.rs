@@ -238,10 +238,13 @@ impl Run<'_> {
     pub fn dies_at(mut self, point: &str) -> bool {
         self.command.env("FLEET_FAULT", format!("kill@{point}"));
         let (what, limit) = (self.what.clone(), self.limit);
-        self.lab.say(&format!("  `{what}` dies at {point}"));
+        let lab = self.lab;
         let ended = self.until(limit);
         let ended = ended.unwrap_or_else(|| panic!("`{what}` went on for {} s", limit.as_secs()));
-        ended.code.is_none()
+        let died = ended.code.is_none();
+        let how = if died { "died at" } else { "did not come to" };
+        lab.say(&format!("  `{what}` {how} {point}"));
+        died
     }
 
     /// Runs to a successful end.

@@ -145,11 +145,21 @@ impl World {
         self.fake.standing()
     }
 
+    /// The folder that stands for the user's data.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("home/data")
+    }
+
     /// A process in the fleet's folder.
     pub fn host(&self) -> Host {
+        self.host_in(&self.dir())
+    }
+
+    /// A process of the same user in another folder.
+    pub fn host_in(&self, folder: &Path) -> Host {
         let env = environment(self.dir.path());
         let env: Vec<(&str, &str)> = env.iter().map(|(k, v)| (*k, v.as_str())).collect();
-        Host::captured(self.dir(), &env).with_registry(Registry::Only(Arc::new(self.fake.clone())))
+        Host::captured(folder, &env).with_registry(Registry::Only(Arc::new(self.fake.clone())))
     }
 
     /// Runs a command to its end, in this process.

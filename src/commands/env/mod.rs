@@ -13,7 +13,6 @@ pub use self::shell::{EnvView, Shell, Variable, detect, script};
 use self::view::Proxy;
 use super::{Exit, Global, Session, print_json};
 use crate::host::Host;
-use crate::pki::Pki;
 
 /// Print the shell commands that point a Docker client at a machine
 ///
@@ -97,7 +96,7 @@ async fn machine(
         Error::conflict(format!("`{name}` has no address for its engine yet"))
             .hint("bring the fleet up: `fleet up`")
     })?;
-    let pki = Pki::load(&session.dir().join("certs"))?;
+    let pki = session.pki()?;
     Ok(view::tls(&name, engine, pki.dir(), proxy, host))
 }
 

@@ -158,6 +158,14 @@ impl State {
                 let removed = "rpc error: code = PermissionDenied desc = certificate of node";
                 return nothing("error", &format!("{removed} {node} was removed"));
             }
+            Membership::Stranger { manager } => {
+                let node = "strangersnode";
+                return json!({
+                    "LocalNodeState": "active", "NodeID": node, "NodeAddr": lab, "Error": "",
+                    "ControlAvailable": false,
+                    "RemoteManagers": [{ "NodeID": "strangersmanager", "Addr": manager }],
+                });
+            }
             Membership::Node { swarm, node } => (swarm, node),
         };
         let at = self.swarms.iter().position(|s| s.id == *swarm).expect("members know it");

@@ -47,6 +47,8 @@ pub enum Membership {
     Node { swarm: String, node: String },
     /// Its node was removed behind its back.
     Expelled { node: String },
+    /// It is a worker in a swarm beyond this world.
+    Stranger { manager: String },
 }
 
 /// What an engine was started with.

@@ -44,7 +44,8 @@ impl State {
         Ok(node)
     }
 
-    /// Makes a swarm anew around one of its managers, with all it knows.
+    /// Makes a swarm anew around one of its managers, with all it knows. The others stay
+    /// managers by name, without a part in its raft.
     fn force(&mut self, swarm: &str, node: &str) -> Answer<String> {
         let own = self.swarm(swarm).node(node).cloned();
         let Some(own) = own.filter(|n| n.acting == Role::Manager) else {
@@ -52,8 +53,6 @@ impl State {
         };
         for other in self.swarm(swarm).nodes.iter_mut().filter(|n| n.id != node) {
             other.raft = false;
-            other.role = Role::Worker;
-            other.acting = Role::Worker;
         }
         self.swarm(swarm).leader = Some(node.to_owned());
         self.journal.note(&own.host, What::SwarmForced);
@@ -104,7 +103,7 @@ impl State {
         let ip = address.split(':').next()?;
         self.swarms.iter().position(|swarm| {
             let mut nodes = swarm.nodes.iter();
-            nodes.any(|n| n.acting == Role::Manager && n.addr == ip && self.alive(&swarm.id, n))
+            nodes.any(|n| n.raft && n.addr == ip && self.alive(&swarm.id, n))
         })
     }
 

@@ -78,6 +78,11 @@ impl Sim {
             let (engine, engine_at) = listener();
             runtime.spawn(ssh::serve(ssh, (*name).to_owned(), shared.clone()));
             runtime.spawn(http::serve(engine, (*name).to_owned(), shared.clone()));
+            // Under another address too, for machines that move.
+            let moved = TcpListener::bind(("127.0.0.2", engine_at.port())).unwrap();
+            moved.set_nonblocking(true).unwrap();
+            let moved = tokio::net::TcpListener::from_std(moved).unwrap();
+            runtime.spawn(http::serve(moved, (*name).to_owned(), shared.clone()));
             fake.endpoints(name, ssh_at, engine_at);
             addresses.insert((*name).to_owned(), (ssh_at, engine_at));
         }
@@ -113,6 +118,15 @@ impl Sim {
     /// The text of a file in a guest.
     pub fn file(&self, name: &str, path: &str) -> Option<String> {
         self.shared.state().guests[name].disk.text(path)
+    }
+
+    /// Changes a file in a guest, as somebody in it might.
+    pub fn rewrite(&self, name: &str, path: &str, change: impl FnOnce(String) -> String) {
+        self.shared.now(|state, _| {
+            let disk = &mut state.guests.get_mut(name).expect("a guest of the world").disk;
+            let text = disk.text(path).expect("the file is there");
+            disk.files.get_mut(path).expect("it was read").content = change(text).into_bytes();
+        });
     }
 
     /// The version of the engine that runs in a guest.
@@ -171,6 +185,14 @@ impl Sim {
             let advertise = format!("{}:2377", state.guests[name].disk.lab);
             state.init(name, &advertise, true).map(drop).map_err(|refusal| refusal.1)
         })
+    }
+
+    /// Makes a machine a worker in a swarm beyond this world, with a manager there.
+    pub fn taken_away(&self, name: &str, manager: std::net::Ipv4Addr) {
+        self.shared.now(|state, _| {
+            let manager = format!("{manager}:2377");
+            *state.membership(name) = disk::Membership::Stranger { manager };
+        });
     }
 
     /// Makes a service of so many tasks in the swarm that has a leader, where the

@@ -81,7 +81,8 @@ impl State {
             Some(found) if found.acting == Role::Manager => {}
             _ => return refuse(503, WORKER),
         }
-        if self.swarms[at].leader.is_none() {
+        let raft = self.swarms[at].node(&node).is_some_and(|found| found.raft);
+        if self.swarms[at].leader.is_none() || !raft {
             return refuse(500, NO_LEADER);
         }
         Ok((at, node))
@@ -219,10 +220,16 @@ impl State {
         let failed =
             |text: &str| refuse(400, format!("rpc error: code = FailedPrecondition desc = {text}"));
         if node.role == Role::Manager && role == Role::Worker {
-            let left = reachable - usize::from(self.alive(&swarm.id, node));
-            if all <= 1 {
+            if swarm.nodes.iter().filter(|n| n.role == Role::Manager).count() == 1 {
                 return failed("attempting to demote the last manager of the swarm");
             }
+            if !node.raft {
+                return refuse(
+                    404,
+                    "rpc error: code = NotFound desc = can't find manager in raft memberlist",
+                );
+            }
+            let left = reachable - usize::from(self.alive(&swarm.id, node));
             if left < (all - 1) / 2 + 1 {
                 return failed(
                     "can't remove member from the raft: this would result in a loss of quorum",

@@ -152,13 +152,19 @@ impl State {
                 };
             }
             if fits {
+                let refused = match (task.phase, swarm.nodes.len()) {
+                    (Phase::Pending, n) => json!(format!(
+                        "no suitable node (scheduling constraints not satisfied on {n} nodes)"
+                    )),
+                    _ => Value::Null,
+                };
                 shown.push(json!({
                     "ID": task.id,
                     "ServiceID": task.service,
                     "Slot": task.slot,
                     "NodeID": node,
                     "DesiredState": desired,
-                    "Status": { "State": match task.phase {
+                    "Status": { "Err": refused, "State": match task.phase {
                         Phase::Pending => "pending",
                         Phase::Starting(_) => "starting",
                         Phase::Running | Phase::Stopping(_) | Phase::Lost => "running",
