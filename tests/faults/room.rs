@@ -104,7 +104,10 @@ async fn a_full_disk_is_one_clear_error_and_loses_nothing() {
             world.sim.go_on();
             running.end().await
         };
-        tells(&done);
+        if moment == 0 || done.code != Some(0) {
+            // Later, what is replaced may make enough room for what is left to do.
+            tells(&done);
+        }
         small.make_room();
         let again = small.child(&world, &["up"]).await;
         assert_eq!(again.code, Some(0), "full at {moment}:\n{}\n{}", done.stderr, again.stderr);
