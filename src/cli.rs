@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::commands::{self, Exit, Failure};
 use crate::host::Host;
@@ -97,7 +98,7 @@ pub async fn main(host: Host, args: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(cli) => cli,
         Err(error) => return usage(&host, &error),
     };
-    interrupts(&host);
+    let _listening = interrupts(&host);
     let global = cli.global.clone();
     let result = run(cli, &host).await;
     match result {
@@ -154,39 +155,69 @@ fn usage(host: &Host, error: &clap::Error) -> u8 {
 
 /// The first Ctrl-C (or SIGTERM) asks running steps to end, the second ends the
 /// process.
-fn interrupts(host: &Host) {
+///
+/// Listens until what it gives is dropped, on a thread of its own: whatever keeps all
+/// others from going on, the second is heard.
+fn interrupts(host: &Host) -> DropGuard {
     let host = host.clone();
-    tokio::spawn(async move {
-        if asked_to_end().await {
+    let over = CancellationToken::new();
+    let until = over.clone();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+        let Ok(runtime) = runtime else { return };
+        let listen = async {
+            // Without a gap: the second may come right after the first.
+            let Some(mut asked) = Asked::listen() else { return };
+            asked.end().await;
             host.cancel().cancel();
-        }
-        if asked_to_end().await {
+            asked.end().await;
             leave(130);
-        }
+        };
+        runtime.block_on(until.run_until_cancelled(listen));
     });
+    over.drop_guard()
 }
 
+/// What asks the process to end.
 #[cfg(unix)]
-async fn asked_to_end() -> bool {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut int), Ok(mut term), Ok(mut hup)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-        signal(SignalKind::hangup()),
-    ) else {
-        return false;
-    };
-    tokio::select! {
-        _ = int.recv() => {}
-        _ = term.recv() => {}
-        _ = hup.recv() => {}
+struct Asked([tokio::signal::unix::Signal; 3]);
+
+#[cfg(unix)]
+impl Asked {
+    fn listen() -> Option<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let to = |kind| signal(kind).ok();
+        Some(Self([
+            to(SignalKind::interrupt())?,
+            to(SignalKind::terminate())?,
+            to(SignalKind::hangup())?,
+        ]))
     }
-    true
+
+    async fn end(&mut self) {
+        let Self([int, term, hup]) = self;
+        tokio::select! {
+            _ = int.recv() => {}
+            _ = term.recv() => {}
+            _ = hup.recv() => {}
+        }
+    }
 }
 
 #[cfg(not(unix))]
-async fn asked_to_end() -> bool {
-    tokio::signal::ctrl_c().await.is_ok()
+struct Asked;
+
+#[cfg(not(unix))]
+impl Asked {
+    fn listen() -> Option<Self> {
+        Some(Self)
+    }
+
+    async fn end(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 #[expect(clippy::exit, reason = "the second Ctrl-C ends the process whatever it does")]

@@ -6,6 +6,7 @@
 
 mod changes;
 mod env;
+mod faults;
 mod shell;
 mod sim;
 mod ssh;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fleet_driver::event::Outcome;
-use fleet_driver::{Error, ErrorKind, Level, Result, Sighting, run, wait};
+use fleet_driver::{Error, ErrorKind, Level, Result, Sighting, fault, run, wait};
 
 use super::{Ground, Machine, Stopped, create};
 use crate::guest::Guest;
@@ -18,14 +18,41 @@ const STUCK: Duration = Duration::from_secs(120);
 /// How long the first boot's leftovers may take to go.
 const SCRUB: Duration = Duration::from_secs(180);
 
+/// How long a guest that runs may take to answer; an emulated one that swaps is slow.
+const ANSWER: Duration = Duration::from_secs(180);
+
+/// Why a guest may not answer yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Silence {
+    /// It boots.
+    Boots,
+    /// It has booted long ago; it hangs, or nobody can reach it.
+    Hangs,
+}
+
+impl Silence {
+    /// What is known before the guest is asked: whether it was ever reached, and whether
+    /// this run starts it.
+    fn of(settled: bool, starts: bool) -> Self {
+        if settled && !starts { Self::Hangs } else { Self::Boots }
+    }
+
+    fn limit(self) -> Duration {
+        match self {
+            Self::Boots => BOOT,
+            Self::Hangs => ANSWER,
+        }
+    }
+}
+
 /// Waits until the guest answers by SSH with the pinned host key.
 ///
-/// A boot that makes no progress ends early, with the last lines of its console.
+/// A boot that makes no progress ends early, with the last lines of its console; a guest
+/// that has booted long ago has nothing to print.
 pub(super) async fn connect(ground: &Ground, machine: &mut Machine) -> Result<Outcome, Stopped> {
     if machine.ssh.is_some() {
         return Ok(Outcome::Unchanged);
     }
-    let cx = machine.cx.within(BOOT);
     let sighting = sight(machine).await?;
     let address =
         sighting.ssh.ok_or_else(|| Error::driver("the driver does not say where SSH is"))?;
@@ -38,6 +65,8 @@ pub(super) async fn connect(ground: &Ground, machine: &mut Machine) -> Result<Ou
         .hint("take it back by its mark: `fleet adopt`, or `fleet up`")
     })?;
     let contact = if record.settled { Contact::Known } else { Contact::First };
+    let silence = Silence::of(record.settled, machine.starts);
+    let cx = machine.cx.within(silence.limit());
     let target = Target {
         machine: machine.name.clone(),
         address,
@@ -48,14 +77,16 @@ pub(super) async fn connect(ground: &Ground, machine: &mut Machine) -> Result<Ou
     let log = sighting.console.as_ref().map(|c| c.log.clone());
     let connected = tokio::select! {
         connected = Ssh::wait_for(&target, contact, &cx) => connected,
-        stuck = stuck(machine, log.as_deref()) => Err(stuck),
+        stuck = stuck(machine, log.as_deref(), silence) => Err(stuck),
     };
     match connected {
         Ok(ssh) => {
             machine.ssh = Some(ssh);
             Ok(Outcome::Unchanged)
         }
-        Err(error) => Err(explained(error, &machine.name, &sighting, log.as_deref()).into()),
+        Err(error) => {
+            Err(explained(error, &machine.name, &sighting, log.as_deref(), silence).into())
+        }
     }
 }
 
@@ -69,7 +100,7 @@ async fn sight(machine: &Machine) -> Result<Sighting> {
 
 /// Resolves when the console has been silent for too long, or the machine has
 /// stopped running.
-async fn stuck(machine: &Machine, log: Option<&Path>) -> Error {
+async fn stuck(machine: &Machine, log: Option<&Path>, silence: Silence) -> Error {
     let length = |log: &Path| std::fs::metadata(log).map_or(0, |m| m.len());
     let mut last = (log.map_or(0, length), Instant::now());
     loop {
@@ -79,12 +110,15 @@ async fn stuck(machine: &Machine, log: Option<&Path>) -> Error {
         if let Ok(seen) = sight(machine).await
             && seen.power != fleet_driver::Power::Running
         {
-            return Error::driver("the machine stopped while it was booting");
+            return Error::driver(match silence {
+                Silence::Boots => "the machine stopped while it was booting",
+                Silence::Hangs => "the machine has stopped",
+            });
         }
         let now = log.map_or(0, length);
         if now != last.0 {
             last = (now, Instant::now());
-        } else if log.is_some() && last.1.elapsed() > STUCK {
+        } else if silence == Silence::Boots && log.is_some() && last.1.elapsed() > STUCK {
             return Error::driver(format!(
                 "the boot makes no progress: its console has been silent for {} s",
                 STUCK.as_secs()
@@ -94,11 +128,21 @@ async fn stuck(machine: &Machine, log: Option<&Path>) -> Error {
 }
 
 /// Adds what helps to see why a guest did not come.
-fn explained(error: Error, machine: &str, sighting: &Sighting, log: Option<&Path>) -> Error {
+fn explained(
+    error: Error,
+    machine: &str,
+    sighting: &Sighting,
+    log: Option<&Path>,
+    silence: Silence,
+) -> Error {
     if !matches!(error.kind(), ErrorKind::Driver | ErrorKind::Busy) {
         return error;
     }
     let mut error = error;
+    if silence == Silence::Hangs {
+        error = Error::driver(format!("`{machine}` runs, but its guest does not answer"))
+            .because(error);
+    }
     if let Some(log) = log {
         let text = std::fs::read(log).map(|b| String::from_utf8_lossy(&b).into_owned());
         let clean: String =
@@ -106,6 +150,12 @@ fn explained(error: Error, machine: &str, sighting: &Sighting, log: Option<&Path
         let tail = run::tail(clean.trim_end(), 8);
         let shown = if tail.is_empty() { "(nothing)".to_owned() } else { tail };
         error = error.with("console", shown);
+    }
+    if silence == Silence::Hangs {
+        return error.hint(format!(
+            "start it again: `fleet restart {machine}`, then run the same command again; its \
+             console: `fleet logs {machine}`"
+        ));
     }
     if sighting.details.get("accel").is_some_and(|accel| accel == "kvm") {
         return error.hint(
@@ -127,8 +177,59 @@ pub(super) async fn unseed(ground: &Ground, machine: &mut Machine) -> Result<Out
         );
     }
     let (driver, id) = (&machine.driver, &machine.id);
+    fault::point("scrubbed", &machine.name)?;
     machine.verb(ground, SCRUB, "unseed", |cx| async move { driver.unseed(id, &cx).await }).await?;
+    fault::point("unseeded", &machine.name)?;
     create::drop_host_key(ground, &machine.name)?;
     ground.record(&machine.name, |record| record.settled = true)?;
     Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use fleet_driver::Power;
+
+    use super::*;
+
+    fn sighting() -> Sighting {
+        Sighting {
+            power: Power::Running,
+            ssh: None,
+            engine: None,
+            lab: None,
+            cpus: 1,
+            memory_mib: 1,
+            disk_mib: 1,
+            image_sha256: String::new(),
+            forwards: Vec::new(),
+            console: None,
+            seeded: false,
+            mark: BTreeMap::new(),
+            options_digest: String::new(),
+            details: BTreeMap::from([("accel".to_owned(), "kvm".to_owned())]),
+        }
+    }
+
+    #[test]
+    fn only_a_guest_that_may_be_booting_gets_the_time_of_a_boot() {
+        for (settled, starts) in [(false, false), (false, true), (true, true)] {
+            assert_eq!(Silence::of(settled, starts).limit(), BOOT);
+        }
+        assert_eq!(Silence::of(true, false).limit(), ANSWER);
+    }
+
+    #[test]
+    fn a_guest_that_hangs_is_to_be_restarted_and_one_that_never_came_is_not() {
+        let error = || Error::driver("waited 180 s for SSH in vain");
+        let hangs = explained(error(), "web-1", &sighting(), None, Silence::Hangs);
+        assert!(hangs.to_string().starts_with("`web-1` runs, but its guest does not answer: wait"));
+        assert!(hangs.hint_text().unwrap().contains("`fleet restart web-1`"));
+        let boots = explained(error(), "web-1", &sighting(), None, Silence::Boots);
+        assert!(boots.hint_text().unwrap().contains("KVM"));
+        let refused = Error::conflict("the host key has changed").hint("look");
+        let refused = explained(refused, "web-1", &sighting(), None, Silence::Hangs);
+        assert_eq!(refused.hint_text(), Some("look"));
+    }
 }

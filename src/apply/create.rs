@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fleet_driver::event::Outcome;
-use fleet_driver::{Error, ImageFile, Result, VmSpec};
+use fleet_driver::{Error, ImageFile, Result, VmSpec, fault};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -138,7 +138,9 @@ pub(super) async fn destroy(
     machine
         .verb(ground, limit, "destroy", |cx| async move { driver.destroy(id, &cx).await })
         .await?;
+    fault::point("destroyed", &machine.name)?;
     drop_host_key(ground, &machine.name)?;
+    fault::point("before-record-goes", &machine.name)?;
     ground.store().forget(&machine.name)?;
     Ok(Outcome::Done)
 }

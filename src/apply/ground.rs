@@ -84,6 +84,8 @@ pub(super) struct Machine {
     pub(super) secured: bool,
     /// Whether the machine itself goes in this lane.
     pub(super) goes: bool,
+    /// Whether it is started in this lane.
+    pub(super) starts: bool,
 }
 
 impl Ground {
@@ -163,6 +165,7 @@ impl Ground {
             started: false,
             secured: false,
             goes: lane.steps.iter().any(|p| p.step == crate::plan::Step::Destroy),
+            starts: lane.steps.iter().any(|p| p.step == crate::plan::Step::Start),
         })
     }
 

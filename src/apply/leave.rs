@@ -109,9 +109,10 @@ pub(super) async fn demote(manager: &Engine, node: &NodeFacts, cx: &Cx) -> Resul
     }
     wait::until(&cx, "the other managers to decide without it", "", || async {
         let nodes = manager.nodes(&cx).await?;
-        match nodes.iter().any(|n| n.id == node.id && n.votes) {
-            true => Err(Error::busy("it still has a vote")),
-            false => Ok(()),
+        if nodes.iter().any(|n| n.id == node.id && n.votes) {
+            Err(Error::busy("it still has a vote"))
+        } else {
+            Ok(())
         }
     })
     .await

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fleet_driver::event::Outcome;
-use fleet_driver::{ErrorKind, Level, Power, Stop};
+use fleet_driver::{Error, ErrorKind, Level, Power, Stop, wait};
 
 use super::{Ground, Machine, Stopped, adopt, connect, create, drain, engine, leave, swarm};
 use crate::plan::Step;
@@ -13,13 +13,50 @@ const VERB: Duration = Duration::from_secs(120);
 /// How long a guest may take to shut down before its power is cut.
 const SHUTDOWN: Duration = Duration::from_secs(90);
 
+/// How often a step is run again whose connection broke.
+const AGAIN: usize = 2;
+/// How long a connection that broke may take to say that it has ended.
+const ENDED: Duration = Duration::from_millis(300);
+
 /// Runs one step of a machine; whatever was reached before is found again and left
 /// as it is.
+///
+/// A step is run again over a new connection if the one that it used broke: what it does
+/// in the guest may be repeated.
 pub(super) async fn run(
     ground: &Ground,
     machine: &mut Machine,
     step: &Step,
 ) -> Result<Outcome, Stopped> {
+    for _ in 0..AGAIN {
+        let error = match Box::pin(once(ground, machine, step)).await {
+            Err(Stopped::Failed(error)) if broke(machine, &error).await => error,
+            ended => return ended,
+        };
+        let text = format!("{}; it is tried again over a new one.", capital(&error.to_string()));
+        machine.cx.reporter().note(Level::Warning, text);
+        machine.ssh = None;
+        connect::connect(ground, machine).await?;
+    }
+    Box::pin(once(ground, machine, step)).await
+}
+
+/// Whether a step failed because its connection ended.
+async fn broke(machine: &Machine, error: &Error) -> bool {
+    let Some(ssh) = machine.ssh.as_ref().filter(|_| error.kind() == ErrorKind::Guest) else {
+        return false;
+    };
+    let cx = machine.cx.within(ENDED);
+    let ended = || async { if ssh.is_closed() { Ok(()) } else { Err(Error::busy("it is open")) } };
+    wait::until(&cx, "the end of the connection", "", ended).await.is_ok()
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+async fn once(ground: &Ground, machine: &mut Machine, step: &Step) -> Result<Outcome, Stopped> {
     match step {
         Step::Adopt => adopt::adopt(ground, machine).await,
         Step::Create => create::create(ground, machine, VERB).await,

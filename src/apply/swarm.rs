@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use fleet_driver::event::Outcome;
-use fleet_driver::{Cx, Error, ErrorKind, Level, Result, wait};
+use fleet_driver::{Cx, Error, ErrorKind, Level, Result, fault, wait};
 
 use super::engine::{client, engine_log};
 use super::leave::{demote, forget, manager};
@@ -45,6 +45,7 @@ pub(super) async fn init(ground: &Ground, machine: &mut Machine) -> Result<Outco
                 .as_ref()
                 .ok_or_else(|| Error::bug("the file asks for no swarm"))?;
             engine.swarm_init(address, swarm, &machine.cx.within(JOIN)).await?;
+            fault::point("initialised", &machine.name)?;
             Outcome::Done
         }
     };
@@ -128,6 +129,7 @@ pub(super) async fn join(
         Role::Worker => None,
     };
     forget_former(ground, &manager, machine, role).await?;
+    fault::point("nodes-forgotten", &machine.name)?;
     let cx = machine.cx.within(JOIN);
     wait::until(&cx, "the swarm to let it in", "", || async {
         match engine.facts(&cx).await?.swarm.state {
@@ -145,6 +147,7 @@ pub(super) async fn join(
         engine.join(address, &[host], token, &cx).await
     })
     .await?;
+    fault::point("joined", &machine.name)?;
     ground.record(&machine.name, |record| record.manager = role == Role::Manager)?;
     if role == Role::Manager {
         ground.gate.open(&machine.name);
@@ -248,13 +251,11 @@ pub(super) async fn update(ground: &Ground, machine: &mut Machine) -> Result<Out
         return Ok(Outcome::Unchanged);
     }
     let role = spec.role.unwrap_or(Role::Worker);
-    let _one = match role == found.role {
-        true => None,
-        false => Some(ground.managers.lock().await),
-    };
+    let _one = if role == found.role { None } else { Some(ground.managers.lock().await) };
     if role == Role::Worker && found.role == Role::Manager {
         ground.gate.forget(&machine.name);
         demote(&manager, &found, &machine.cx).await?;
+        fault::point("demoted", &machine.name)?;
     }
     manager.update_node(&found.id, role, spec.availability, &spec.labels, &cx).await?;
     if role == Role::Manager && found.role == Role::Worker {
@@ -285,10 +286,7 @@ async fn voted(manager: &Engine, own: &Engine, machine: &Machine) -> Result<()> 
     let hint = engine_log(&machine.name);
     wait::until(&cx, "it to become a manager", &hint, || async {
         let node = node(manager, own, &cx).await?;
-        match node.votes && node.reachable {
-            true => Ok(()),
-            false => Err(Error::busy("it has no vote yet")),
-        }
+        if node.votes && node.reachable { Ok(()) } else { Err(Error::busy("it has no vote yet")) }
     })
     .await
 }

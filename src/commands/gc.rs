@@ -203,7 +203,7 @@ fn list(host: &Host, global: &Global, orphans: &[Orphan]) -> Result<(), super::F
 }
 
 fn lines(orphans: &[Orphan]) -> String {
-    orphans.iter().map(|orphan| format!("{}\n", line(orphan))).collect()
+    orphans.iter().flat_map(|orphan| [line(orphan), "\n".to_owned()]).collect()
 }
 
 fn line(orphan: &Orphan) -> String {

@@ -87,12 +87,11 @@ async fn remove(
 ) -> Result<(), Error> {
     if at_home {
         return match Box::pin(down::run(down::Args::default(), host, &at(global, entry))).await {
-            Ok(0) => Ok(()),
+            Ok(0) | Err(Failure::BrokenPipe) => Ok(()),
             Ok(_) => Err(Error::driver("`fleet down` did not end well")
                 .hint(format!("look there: {}", entry.home.display()))),
             Err(Failure::Error(error)) => Err(error),
             Err(Failure::Config(_)) => Err(Error::config("its `machines.toml` is wrong")),
-            Err(Failure::BrokenPipe) => Ok(()),
         };
     }
     let orphans = gc::orphans(host, keep).await?;

@@ -1,7 +1,7 @@
 //! The end of a replacement of the fleet's authority: once every engine lets in clients
 //! of both, the fleet becomes a client of the new one, and the engines forget the old.
 
-use fleet_driver::Result;
+use fleet_driver::{Result, fault};
 
 use super::{Exit, Session, flow, up};
 use crate::config::Install;
@@ -29,6 +29,7 @@ pub(super) async fn go_on(args: &up::Args, session: &mut Session, again: &str, c
     }
     flow::say(session, "note: Every engine knows the new authority; the old one goes now.\n");
     Pki::finish_rotation(&session.dir().join("certs"), &session.fleet.name)?;
+    fault::point("rotation", "finished")?;
     session.store.keep().save_keys(&session.fleet_id(), session.dir())?;
     up::bring(args, session, again).await
 }

@@ -10,11 +10,11 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use fleet_driver::{Error, Result, Secret};
+use fleet_driver::{Error, Result, Secret, fault};
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::{Algorithm, HashAlg, PrivateKey, PublicKey};
 
-use crate::state::write_atomically;
+use crate::state::{UNFINISHED, write_atomically};
 
 const REPAIR: &str = "put the right key back; without it the machines made with it cannot be \
                       reached, and must be made again: `fleet down` and `fleet up`";
@@ -228,6 +228,8 @@ fn create(path: &Path) -> Result<KeyPair> {
     let pair = KeyPair::generate("fleet")?;
     let file =
         temporary(path, pair.private.expose().as_bytes()).map_err(|e| cannot("write", path, e))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    fault::point("before-key", &name)?;
     match file.persist_noclobber(path) {
         Ok(_) => {
             sync_folder(path).map_err(|e| cannot("write", path, e))?;
@@ -242,7 +244,7 @@ fn create(path: &Path) -> Result<KeyPair> {
 
 /// Writes and flushes a temporary file beside `path`; `tempfile` makes it 0600.
 fn temporary(path: &Path, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder(path))?;
+    let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder(path))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     Ok(file)

@@ -175,9 +175,10 @@ fn bring_up(
             plan.images.insert(spec.image.clone());
         }
         if !steps.is_empty() {
-            let driver = match steps.iter().any(|p| p.step == Step::Create) {
-                true => spec.driver.clone(),
-                false => driver_of(&spec.name, fleet, records, observed),
+            let driver = if steps.iter().any(|p| p.step == Step::Create) {
+                spec.driver.clone()
+            } else {
+                driver_of(&spec.name, fleet, records, observed)
             };
             if stage == Stage::Roll
                 && steps.iter().all(|planned| planned.step != Step::Destroy)

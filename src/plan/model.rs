@@ -229,10 +229,9 @@ impl World {
                 }
                 let may: Vec<usize> = left.iter().copied().filter(ready).collect();
                 let pick = usize::from(picks.next().unwrap_or(0));
-                let Some(&n) = (match stage.in_turn() {
-                    true => may.first(),
-                    false => may.get(pick % may.len().max(1)),
-                }) else {
+                let Some(&n) =
+                    (if stage.in_turn() { may.first() } else { may.get(pick % may.len().max(1)) })
+                else {
                     self.sins.push("everybody waits for ever".to_owned());
                     return;
                 };

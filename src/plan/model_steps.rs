@@ -118,11 +118,11 @@ pub(super) fn run(
             }
         }
         Step::LeaveSwarm | Step::EndSwarm => {
-            if let Some(vm) = world.vms.get_mut(name) {
-                if let Some((swarm, id)) = vm.member.take() {
-                    for node in world.swarms[swarm].nodes.iter_mut().filter(|n| n.id == id) {
-                        (node.role, node.votes) = (Role::Worker, false);
-                    }
+            if let Some(vm) = world.vms.get_mut(name)
+                && let Some((swarm, id)) = vm.member.take()
+            {
+                for node in world.swarms[swarm].nodes.iter_mut().filter(|n| n.id == id) {
+                    (node.role, node.votes) = (Role::Worker, false);
                 }
             }
         }

@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use fleet_driver::event::StepId;
-use fleet_driver::{Error, Result};
+use fleet_driver::{Error, Result, fault};
 use serde::{Deserialize, Serialize};
 
 use super::private_dir;
@@ -60,6 +60,7 @@ impl Journal {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&path).map_err(|e| unwritten(&path, e))?;
+        fault::point("journal", "begin")?;
         let mut journal = Self { file, path };
         let pid = std::process::id();
         journal.write(&Line::Begin { command: command.to_owned(), pid, at: at.to_owned() })?;
@@ -87,6 +88,7 @@ impl Journal {
     /// # Errors
     /// `Host`: the file cannot be written.
     pub fn end(mut self) -> Result<()> {
+        fault::point("journal", "end")?;
         self.write(&Line::End)
     }
 

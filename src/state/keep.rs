@@ -8,16 +8,18 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use fleet_driver::{Error, Result};
+use fleet_driver::{Error, Result, fault};
 use serde::{Deserialize, Serialize};
 
-use super::{private_dir, write_atomically};
+use super::{private_dir, remove_file, write_atomically};
 
 const ENTRY: &str = "fleet.toml";
 
 /// The files that lead to the machines, below `.fleet` and here alike. Certificates that
 /// are being replaced lie in folders whose names begin with a point; they are not whole.
 const KEY_FOLDERS: [&str; 2] = ["certs", "ssh"];
+/// Lies in a folder whose keys are coming back.
+const RESTORING: &str = ".restoring";
 
 /// The folder of all that is kept.
 #[derive(Debug, Clone)]
@@ -142,7 +144,8 @@ impl Keep {
     }
 
     /// Copies the keys of a fleet back to a `.fleet` that lost them; a folder that has
-    /// any is left as it is. Tells whether anything came back.
+    /// any is left as it is, unless they come from a copy that was cut off. Tells whether
+    /// anything came back.
     ///
     /// # Errors
     /// `Host` if they cannot be read or written.
@@ -150,9 +153,15 @@ impl Keep {
         let mut restored = false;
         for folder in KEY_FOLDERS {
             let to = dot_fleet.join(folder);
-            if files(&to)?.is_empty() {
-                restored |= mirror(&self.dir(id).join(folder), &to)?;
+            let begun = to.join(RESTORING);
+            let kept = self.dir(id).join(folder);
+            if files(&kept)?.is_empty() || !(begun.exists() || files(&to)?.is_empty()) {
+                continue;
             }
+            private_dir(&to)?;
+            write_atomically(&begun, b"")?;
+            restored |= mirror(&kept, &to)?;
+            remove_file(&begun)?;
         }
         Ok(restored)
     }
@@ -192,6 +201,7 @@ fn mirror(from: &Path, to: &Path) -> Result<bool> {
         }
     }
     for name in files(to)?.iter().filter(|name| !wanted.contains(name)) {
+        fault::point("before-remove", &name.to_string_lossy())?;
         drop(std::fs::remove_file(to.join(name)));
     }
     Ok(changed)
@@ -253,6 +263,7 @@ mod tests {
         assert!(keep.restore_keys("lab", &dot).unwrap());
         assert_eq!(std::fs::read_to_string(dot.join("certs/ca.pem")).unwrap(), "certs/ca.pem");
         assert!(!dot.join("certs/.next").exists());
+        assert!(!dot.join("certs/.restoring").exists());
         // What is gone in the fleet goes here too, but not because all is gone there.
         std::fs::remove_file(dot.join("certs/ca.pem")).unwrap();
         keep.save_keys("lab", &dot).unwrap();

@@ -15,7 +15,7 @@ use crate::host::computer_name;
 /// process dies, so that a stale one cannot be.
 #[derive(Debug)]
 pub struct Lock {
-    _files: Vec<File>,
+    files: Vec<File>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -32,7 +32,7 @@ impl Lock {
     /// Both locks at once.
     #[must_use]
     pub(super) fn and(mut self, mut other: Self) -> Self {
-        self._files.append(&mut other._files);
+        self.files.append(&mut other.files);
         self
     }
 
@@ -72,7 +72,7 @@ impl Lock {
                 .map_err(|e| Error::bug("the lock cannot be written as JSON").because(e))?;
             file.set_len(0).map_err(trouble)?;
             file.write_all(&text).map_err(trouble)?;
-            return Ok(Self { _files: vec![file] });
+            return Ok(Self { files: vec![file] });
         }
     }
 }

@@ -20,6 +20,8 @@ pub use lock::Lock;
 
 /// The version of `state.toml` that this program writes.
 const FORMAT: u32 = 1;
+/// How the names of files begin that are being written.
+pub(crate) const UNFINISHED: &str = ".new-";
 
 /// What fleet wrote down about one machine: never power or addresses of the host,
 /// which are asked afresh.
@@ -218,6 +220,9 @@ impl Store {
         let kept = self.keep.dir(&self.fleet_id(fleet));
         private_dir(&kept)?;
         let lock = here.and(Lock::take(&kept.join("lock"), command)?);
+        for dir in [&self.dir, &kept] {
+            sweep(dir);
+        }
         self.reload()?;
         Ok(lock)
     }
@@ -249,7 +254,9 @@ impl Store {
         let id = self.fleet_id(fleet);
         self.records.clear();
         self.id = None;
+        fault::point("before-forget", "fleet")?;
         self.keep.forget(&id)?;
+        fault::point("before-clear", "fleet")?;
         match std::fs::remove_dir_all(&self.dir) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::host("could not remove the fleet's folder")
@@ -272,6 +279,19 @@ impl Store {
         // It may have been deleted while a run was going on.
         private_dir(&self.dir)?;
         write_atomically(&self.path(), text.as_bytes())
+    }
+}
+
+/// Removes what a killed run was about to write, which may be a key; the lock is held.
+fn sweep(dir: &Path) {
+    for folder in [dir.to_owned(), dir.join("certs"), dir.join("ssh")] {
+        let Ok(entries) = std::fs::read_dir(folder) else { continue };
+        for entry in entries.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                // What stays does no more harm than before.
+                drop(std::fs::remove_file(entry.path()));
+            }
+        }
     }
 }
 
@@ -313,7 +333,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     fault::point("before-write", &name)?;
     let attempt = || -> std::io::Result<()> {
         let dir = path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
+        let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(dir)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         fault::point("before-rename", &name).map_err(std::io::Error::other)?;

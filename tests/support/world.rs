@@ -57,6 +57,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 const DIR: &str = "SIM_CHILD_DIR";
 const ARGS: &str = "SIM_CHILD_ARGS";
 const DIES_AT: &str = "SIM_CHILD_DIES_AT";
+/// Says that the verbs of a child never end, whatever happens; a file `stuck` tells that
+/// one began.
+pub const STUCK: &str = "SIM_CHILD_STUCK";
 /// What a child prints before fleet prints anything.
 const BEGIN: &str = "---- the child begins ----\n";
 
@@ -92,7 +95,8 @@ impl World {
     /// A fleet of this file, none of whose machines exists; `names` are its machines, and
     /// those that the file will name later.
     pub async fn new(file: &str, names: &[&str]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        // In memory where that can be had: much of it is flushed, and disks are slow.
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         for folder in ["fleet", "world", "home"] {
             std::fs::create_dir(dir.path().join(folder)).unwrap();
         }
@@ -122,6 +126,11 @@ impl World {
     /// The folder of `machines.toml`.
     pub fn dir(&self) -> PathBuf {
         self.dir.path().join("fleet")
+    }
+
+    /// The folder of everything: the fleet's, its machines', and the user's.
+    pub fn root(&self) -> PathBuf {
+        self.dir.path().to_owned()
     }
 
     /// Changes `machines.toml`.
@@ -169,9 +178,17 @@ impl World {
 
     /// Begins a command in a child process, with variables of its own.
     pub fn spawn(&self, args: &[&str], env: &[(&str, &str)]) -> Running {
+        self.spawn_by(&[], args, env)
+    }
+
+    /// The same through another program, which gets the child's command as its last words.
+    pub fn spawn_by(&self, by: &[String], args: &[&str], env: &[(&str, &str)]) -> Running {
         let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
         let output = |file: &std::fs::File| Stdio::from(file.try_clone().unwrap());
-        let child = tokio::process::Command::new(std::env::current_exe().unwrap())
+        let own = std::env::current_exe().unwrap();
+        let mut words = by.iter().map(std::ffi::OsStr::new).chain([own.as_os_str()]);
+        let child = tokio::process::Command::new(words.next().unwrap_or_default())
+            .args(words)
             .args(["--exact", "support::world::child_of_a_test", "--nocapture"])
             .args(["--test-threads", "1"])
             .env_clear()
@@ -212,6 +229,24 @@ impl World {
         let done = running.end().await;
         self.sim.go_on();
         done
+    }
+
+    /// Runs a command in a child that is interrupted as its `n`th script or request has
+    /// reached a guest, or as its answer is about to leave; none if it does not get so far.
+    pub async fn interrupted_at_guest(&self, n: u64, args: &[&str]) -> Option<Done> {
+        self.sim.hold(n);
+        let mut running = self.spawn(args, &[]);
+        let held = tokio::select! {
+            biased;
+            () = self.sim.held() => true,
+            _ = running.child.wait() => false,
+        };
+        if held {
+            running.interrupt();
+        }
+        let done = running.end().await;
+        self.sim.go_on();
+        held.then_some(done)
     }
 
     /// Runs a command in a child that kills itself at the `n`th point, counted from 1, of
@@ -330,7 +365,8 @@ fn child_of_a_test() {
     drop(rustls::crypto::ring::default_provider().install_default());
     let dies_at = std::env::var(DIES_AT).ok().and_then(|n| n.parse().ok());
     let fake = Fake::on(&Path::new(&dir).join("world"));
-    let driver = Arc::new(Mortal::new(fake, dies_at));
+    let stuck = std::env::var_os(STUCK).map(|_| Path::new(&dir).join("stuck"));
+    let driver = Arc::new(Mortal::new(fake, dies_at, stuck));
     let host = Host::system().unwrap().with_registry(Registry::Only(driver));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let words = std::iter::once("fleet".to_owned()).chain(args).map(Into::into);

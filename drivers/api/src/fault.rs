@@ -53,12 +53,14 @@ mod ordered {
         })
     }
 
+    /// How often each point was passed.
+    static PASSED: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
+
     pub(super) fn point(at: &str, about: &str) -> Result<()> {
         let orders = orders();
         if orders.log.is_none() && orders.what.is_none() {
             return Ok(());
         }
-        static PASSED: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
         let name = format!("{at}:{about}");
         let nth = {
             let mut passed = PASSED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

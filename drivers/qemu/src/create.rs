@@ -4,7 +4,7 @@
 //! The description is written last, and whatever makes it untrue removes it first.
 
 use fleet_driver::event::Reporter;
-use fleet_driver::{Cx, Level, MachineId, Result, VmSpec};
+use fleet_driver::{Cx, Level, MachineId, Result, VmSpec, fault};
 
 use crate::args::{self, Sandbox, Seed, Start};
 use crate::folder::{Content, Folder};
@@ -60,16 +60,20 @@ impl Qemu {
         cx: &Cx,
     ) -> Result<()> {
         folder.make(cx)?;
+        fault::point("qemu-create-disk", id.machine())?;
         // `check` has told why; once for all machines is enough.
         let (accel, _) = self.accelerate(options.accel, cx).await?;
         disk::make(folder, spec, cx).await?;
+        fault::point("qemu-create-seed", id.machine())?;
         seed::write(folder, spec)?;
+        fault::point("qemu-create-ports", id.machine())?;
         let _choosing = self.choosing_ports.lock().await;
         let _alone = roll::alone(cx).await?;
         let siblings = roll::others(cx.scratch_root(), id);
         let ports = ports::choose(id, &options, None, &siblings)?;
         let machine = Machine::new(id, spec, options, ports, accel);
         is_possible(&machine)?;
+        fault::point("qemu-create-description", id.machine())?;
         folder.save(&machine)
     }
 }

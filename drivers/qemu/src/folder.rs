@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use fleet_driver::{Cx, Error, MachineId, Result};
+use fleet_driver::{Cx, Error, MachineId, Result, fault};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
@@ -72,6 +72,11 @@ impl Folder {
     /// The folder of `id`, which need not exist.
     pub(crate) fn new(id: &MachineId, cx: &Cx) -> Self {
         Self { path: cx.scratch(id), id: id.clone() }
+    }
+
+    /// Whose it is.
+    pub(crate) fn id(&self) -> &MachineId {
+        &self.id
     }
 
     /// Where it is.
@@ -189,6 +194,7 @@ impl Folder {
         }
         let empty = || -> io::Result<()> {
             absent_is_fine(fs::remove_file(self.file(DESCRIPTION)))?;
+            fault::point("qemu-destroy-files", self.id.machine()).map_err(io::Error::other)?;
             let entries = match fs::read_dir(&self.path) {
                 Ok(entries) => entries,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -212,6 +218,7 @@ impl Folder {
                 .with("folder", self.shown())
                 .because(e)
         })?;
+        fault::point("qemu-destroy-place", self.id.machine())?;
         cx.remove_scratch(&self.id)
     }
 

@@ -30,7 +30,7 @@ use std::path::PathBuf;
 
 use fleet_driver::{
     About, Answer, Capabilities, Cx, Driver, Error, ErrorKind, Finding, Level, MachineId, Result,
-    Sighting, Stop, VmSpec,
+    Sighting, Stop, VmSpec, fault,
 };
 use tokio::sync::{Mutex, OnceCell};
 
@@ -151,6 +151,7 @@ impl Qemu {
         process::nobody_works_in(&folder, cx).await?;
         // The process first: without its folder it would be harder to find.
         power::cut(id, &folder, cx).await?;
+        fault::point("qemu-destroy-folder", id.machine())?;
         folder.remove(cx)
     }
 }

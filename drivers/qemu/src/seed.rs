@@ -1,6 +1,6 @@
 //! The first-boot seed of a machine: put beside its disk, and taken away for good.
 
-use fleet_driver::{Cx, Error, Result, VmSpec, seed};
+use fleet_driver::{Cx, Error, Result, VmSpec, fault, seed};
 use serde_json::json;
 
 use crate::args::{SEED_DRIVE, SEED_NODE, Seed};
@@ -37,6 +37,7 @@ pub(crate) async fn remove(folder: &Folder, process: Option<Process>, cx: &Cx) -
                 .hint("stop the machine; without a process there is nothing to take it from"));
         }
     }
+    fault::point("qemu-unseed-file", folder.id().machine())?;
     folder.remove_file(SEED)
 }
 
@@ -58,9 +59,11 @@ async fn detach(folder: &Folder, cx: &Cx) -> Result<()> {
     let nodes = qmp.execute("query-named-block-nodes", json!({ "flat": true })).await?;
     let nodes = nodes.as_array().cloned().unwrap_or_default();
     if nodes.iter().any(|node| node["node-name"] == SEED_NODE) {
+        fault::point("qemu-unseed-node", folder.id().machine())?;
         qmp.execute("blockdev-del", json!({ "node-name": SEED_NODE })).await?;
     }
     if drive.is_some() {
+        fault::point("qemu-unseed-drive", folder.id().machine())?;
         qmp.execute("device_del", json!({ "id": SEED_DRIVE })).await?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Starting a machine: `start`, which finds the process of an earlier one that was killed
 //! half-way, and settles the machine's ports before it starts another.
 
-use fleet_driver::{Cx, Error, ErrorKind, Level, MachineId, Result};
+use fleet_driver::{Cx, Error, ErrorKind, Level, MachineId, Result, fault};
 
 use crate::args::Start;
 use crate::folder::{CONSOLE, Folder};
@@ -37,12 +37,14 @@ impl Qemu {
         let emulator = self.emulator(cx).await?;
         machine.accel = self.accelerate(machine.options.accel, cx).await?.0;
         let start = Start { seed: seed::of(&folder), sandbox: emulator.sandbox };
+        fault::point("qemu-start-ports", id.machine())?;
         self.settle_ports(id, &folder, &mut machine, cx).await?;
         if !folder.file(CONSOLE).exists() {
             folder.write(CONSOLE, b"")?;
         }
+        fault::point("qemu-start-process", id.machine())?;
         let failure = match power::spawn(id, &folder, &machine, start, cx).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => return fault::point("qemu-started", id.machine()),
             Err(failure) => failure,
         };
         if failure.kind() == ErrorKind::Interrupted || cx.left().is_zero() {

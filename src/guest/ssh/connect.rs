@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use fleet_driver::wait::{pause_for, until};
 use fleet_driver::{Cx, Error, Result};
-use russh::client::{self, AuthResult, DisconnectReason, Handle, Handler};
+use russh::client::{self, AuthResult, DisconnectReason, Handler};
 use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::{AlgorithmKind, Preferred};
 use tokio::net::TcpStream;
@@ -32,6 +32,8 @@ const LOGIN: Duration = Duration::from_secs(60);
 /// Each refused login costs a source address five seconds of grace in OpenSSH, which
 /// ends after fifteen.
 const AFTER_REFUSAL: Duration = Duration::from_secs(3);
+/// How long a connection that has ended may take to say why.
+const FATE: Duration = Duration::from_secs(1);
 
 /// A silent guest is noticed after four of these.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -90,6 +92,13 @@ async fn dial(target: &Target, contact: Contact, patience: Duration, cx: &Cx) ->
     let answer = bounded(cx, LOGIN, handle.authenticate_publickey(&target.user, login))
         .await?
         .ok_or_else(|| about(late("the login", LOGIN)))?;
+    if let Ok(AuthResult::Failure { remaining_methods, .. }) = &answer
+        && remaining_methods.is_empty()
+        && let Ok(fate) = tokio::time::timeout(FATE, &mut handle).await
+    {
+        // russh calls it a refusal if the connection ends before the answer.
+        return Err(about(lost_during_login(fate, russh::Error::Disconnect)));
+    }
     match answer {
         Ok(AuthResult::Success) => Ok(Ssh {
             machine: target.machine.clone(),
@@ -115,16 +124,18 @@ async fn dial(target: &Target, contact: Contact, patience: Duration, cx: &Cx) ->
                 target.machine
             )),
         )),
-        Err(error) => Err(about(lost_during_login(handle, error).await)),
+        Err(error) => {
+            let fate = tokio::time::timeout(FATE, handle).await.unwrap_or(Ok(()));
+            Err(about(lost_during_login(fate, error)))
+        }
     }
 }
 
 /// The error of a connection that ended while logging in; its task knows the cause.
-async fn lost_during_login(handle: Handle<Pinned>, error: russh::Error) -> Error {
-    let fate = tokio::time::timeout(Duration::from_secs(1), handle).await;
+fn lost_during_login(fate: Result<(), Trouble>, error: russh::Error) -> Error {
     let busy = Error::busy("the connection ended during the login");
     match fate {
-        Ok(Err(Trouble::Ssh(cause))) => busy.because(cause),
+        Err(Trouble::Ssh(cause)) => busy.because(cause),
         _ => busy.because(error),
     }
 }

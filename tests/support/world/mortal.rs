@@ -1,5 +1,6 @@
 //! A driver whose process dies in the middle of a verb.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
@@ -10,15 +11,23 @@ use fleet_driver::{About, Answer, Cx, Driver, Finding, MachineId, Result, Sighti
 pub(super) struct Mortal {
     fake: Fake,
     dies_at: Option<u64>,
+    /// A file to make, and then never to end.
+    stuck: Option<PathBuf>,
     points: AtomicU64,
 }
 
 impl Mortal {
-    pub(super) fn new(fake: Fake, dies_at: Option<u64>) -> Self {
-        Self { fake, dies_at, points: AtomicU64::new(0) }
+    pub(super) fn new(fake: Fake, dies_at: Option<u64>, stuck: Option<PathBuf>) -> Self {
+        Self { fake, dies_at, stuck, points: AtomicU64::new(0) }
     }
 
     fn point(&self) {
+        if let Some(file) = &self.stuck {
+            std::fs::write(file, "").unwrap();
+            loop {
+                std::thread::park();
+            }
+        }
         let now = self.points.fetch_add(1, Ordering::SeqCst) + 1;
         if self.dies_at == Some(now) {
             // As sudden as SIGKILL, and no other thread does anything any more.
