@@ -147,6 +147,9 @@ mod tests {
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
+        let there = cx.within(std::time::Duration::from_secs(10));
+        let seen = || async { Process::of(&id, &folder).map(drop).ok_or(Error::busy("not yet")) };
+        fleet_driver::wait::until(&there, "the process to show", "", seen).await.unwrap();
         assert_eq!(settled().await, made.ports);
         own.kill().unwrap();
         own.wait().unwrap();
