@@ -22,6 +22,7 @@ pub struct Cli {
 
 /// Flags of every command.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Everywhere")]
 pub struct Global {
     /// The file to use, instead of `machines.toml` here or in a folder above
     #[arg(long, short = 'f', global = true, value_name = "PATH", env = "FLEET_FILE")]

@@ -175,7 +175,7 @@ pub(super) async fn configure(ground: &Ground, machine: &mut Machine) -> Result<
         Err(error) if error.kind() == ErrorKind::Busy && on_disk => {
             let by_itself = found.unit.as_ref().is_some_and(|unit| match unit.active.as_str() {
                 // SSH answers before the engine's service begins to start.
-                "inactive" => machine.started && unit.enabled == "enabled",
+                "inactive" => machine.starts && unit.enabled == "enabled",
                 "failed" => false,
                 _ => true,
             });

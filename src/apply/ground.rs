@@ -78,8 +78,6 @@ pub(super) struct Machine {
     pub(super) cx: Cx,
     pub(super) ssh: Option<Ssh>,
     pub(super) facts: Option<crate::guest::facts::GuestFacts>,
-    /// Whether it was started in this run: what does not run yet may still come by itself.
-    pub(super) started: bool,
     /// Whether its engine was seen to run as the file says, in this run.
     pub(super) secured: bool,
     /// Whether the machine itself goes in this lane.
@@ -162,7 +160,6 @@ impl Ground {
             cx: self.cx.about(&lane.machine),
             ssh: None,
             facts: None,
-            started: false,
             secured: false,
             goes: lane.steps.iter().any(|p| p.step == crate::plan::Step::Destroy),
             starts: lane.steps.iter().any(|p| p.step == crate::plan::Step::Start),

@@ -89,7 +89,6 @@ async fn start(ground: &Ground, machine: &mut Machine) -> Result<Outcome, Stoppe
         return Ok(Outcome::Unchanged);
     }
     machine.verb(ground, VERB, "start", |cx| async move { driver.start(id, &cx).await }).await?;
-    machine.started = true;
     Ok(Outcome::Done)
 }
 

@@ -25,7 +25,7 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     if global.json {
         super::print_json(host, &explain::to_json(&plan))?;
     } else if plan.lanes.is_empty() {
-        host.out(&format!("Nothing to do: {}.\n", explain::as_asked(&specs)))?;
+        host.out(&format!("{}\n", explain::nothing(&plan, &specs)))?;
         flow::notes(&session, &plan);
     } else {
         host.out(&explain::full(&plan))?;

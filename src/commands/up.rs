@@ -112,7 +112,7 @@ async fn round(
         if global.json {
             super::print_json(&host, &explain::to_json(&plan))?;
         } else if !global.quiet {
-            host.err(&format!("Nothing to do: {}.\n", explain::as_asked(&specs)));
+            host.err(&format!("{}\n", explain::nothing(&plan, &specs)));
         }
         return Ok(Round::Ended(0));
     }

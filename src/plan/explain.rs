@@ -97,8 +97,17 @@ pub fn to_json(plan: &Plan) -> Value {
     })
 }
 
+/// What is said of a plan without steps.
+pub fn nothing(plan: &Plan, specs: &[Spec]) -> String {
+    if plan.notes.is_empty() {
+        format!("Nothing to do: {}.", as_asked(specs))
+    } else {
+        "Nothing to do without being told to; the notes say what differs.".to_owned()
+    }
+}
+
 /// What a fleet is that needs nothing, such as `3 machines run as the file says`.
-pub fn as_asked(specs: &[Spec]) -> String {
+fn as_asked(specs: &[Spec]) -> String {
     match specs {
         [one] => format!("`{}` runs as the file says", one.name),
         many => format!("{} machines run as the file says", many.len()),
