@@ -71,15 +71,16 @@ fn heading(stage: Stage) -> &'static str {
 
 /// The plan for programs.
 pub fn to_json(plan: &Plan) -> Value {
-    let step = |planned: &Planned| {
-        let mut step = json!({ "step": planned.step.id(), "why": planned.why });
+    let step = |planned: &Planned, why: &str| {
+        let mut step = json!({ "step": planned.step.id(), "why": why });
         if let Step::JoinSwarm(role) = &planned.step {
             step["role"] = json!(role);
         }
         step
     };
     let lane = |lane: &Lane| {
-        let steps: Vec<Value> = lane.steps.iter().map(step).collect();
+        let steps: Vec<Value> =
+            lane.steps.iter().zip(reasons(lane)).map(|(planned, why)| step(planned, why)).collect();
         let stage = match lane.stage {
             Stage::Build => "build",
             Stage::Roll => "roll",
@@ -95,6 +96,21 @@ pub fn to_json(plan: &Plan) -> Value {
         "machines": plan.lanes.iter().map(lane).collect::<Vec<_>>(),
         "notes": plan.notes,
     })
+}
+
+/// The reason of each step: its own, else that of the step that it follows from, else
+/// that of the one that it makes room for.
+fn reasons(lane: &Lane) -> Vec<&str> {
+    let given = |planned: &Planned| !planned.why.is_empty();
+    let mut last = lane.steps.iter().find(|planned| given(planned)).map_or("", |p| p.why.as_str());
+    let mut reasons = Vec::new();
+    for planned in &lane.steps {
+        if given(planned) {
+            last = &planned.why;
+        }
+        reasons.push(last);
+    }
+    reasons
 }
 
 /// What is said of a plan without steps.

@@ -89,3 +89,24 @@ async fn every_new_command_explains_itself() {
         assert!(help.contains(text) && help.contains("Usage: fleet"), "{help}");
     }
 }
+
+#[tokio::test]
+async fn each_step_of_a_plan_has_a_reason() {
+    let world = World::three().await;
+    let reasons = async |words: &[&str]| {
+        let plan = world.fleet(words).await.exits(0).stdout;
+        let plan: Value = serde_json::from_str(&plan).unwrap();
+        let machines = plan["machines"].as_array().unwrap().clone();
+        let steps = machines.into_iter().flat_map(|m| m["steps"].as_array().unwrap().clone());
+        steps.map(|step| step["why"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let made = reasons(&["plan", "--json"]).await;
+    assert!(made.len() > 20 && made.iter().all(|why| why == "it does not exist"), "{made:?}");
+    world.fleet(&["up"]).await.exits(0);
+    world.edit(|text| format!("{text}\n[engine]\nlabels = {{ site = \"lab\" }}\n"));
+    let changed = reasons(&["plan", "--json"]).await;
+    assert!(
+        !changed.is_empty() && changed.iter().all(|why| why.contains("settings")),
+        "{changed:?}"
+    );
+}

@@ -62,13 +62,7 @@ fn three_managers_lose_what_can_be_lost() {
     whole(&lab);
 
     lab.say("a service runs, and a manager is destroyed behind fleet's back");
-    let image = web::image();
-    for name in NAMES {
-        lab.docker(name, &["import", "-c", web::COMMAND, "-", web::NAME])
-            .stdin(image.clone())
-            .within(2 * MINUTE)
-            .ok();
-    }
+    load(&lab, &NAMES);
     let create = ["service", "create", "--detach", "--no-resolve-image", "--name", "web"];
     let more = ["--replicas", "3", web::NAME];
     lab.docker("host-1", &[&create[..], &more].concat()).within(MINUTE).ok();
@@ -93,6 +87,8 @@ fn three_managers_lose_what_can_be_lost() {
     lab.destroy_behind_its_back("host-2");
     lab.fleet(&["up"]).within(10 * MINUTE).ok();
     whole(&lab);
+    // The service is remembered; its image was on the disks that are gone.
+    load(&lab, &NAMES);
     lab.until("three tasks to run", 4 * MINUTE, || lab.running_tasks("host-3") == 3);
 
     lab.say("a manager goes: out of the swarm first");
@@ -110,6 +106,17 @@ fn three_managers_lose_what_can_be_lost() {
     lab.fleet(&["down"]).within(3 * MINUTE).ok();
     lab.nothing_is_left();
     lab.fleet(&["gc", "--dry-run"]).within(MINUTE).ok();
+}
+
+/// Gives machines the image of the service.
+fn load(lab: &Lab, names: &[&str]) {
+    let image = web::image();
+    for name in names {
+        lab.docker(name, &["import", "-c", web::COMMAND, "-", web::NAME])
+            .stdin(image.clone())
+            .within(2 * MINUTE)
+            .ok();
+    }
 }
 
 /// Nothing is orphaned or made twice: at most one machine of each name, and no other.
