@@ -47,8 +47,17 @@ impl Cx {
             match private_folder(&folder) {
                 Ok(()) => return Ok(folder),
                 // Whoever destroyed the fleet's last other machine just now took the
-                // fleet's folder away.
-                Err(e) if e.kind() == io::ErrorKind::NotFound && left > 0 => left -= 1,
+                // fleet's folder away: before it was used, or between the moment in which
+                // it was there already and the look whether it is a folder.
+                Err(e)
+                    if left > 0
+                        && matches!(
+                            e.kind(),
+                            io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists
+                        ) =>
+                {
+                    left -= 1;
+                }
                 Err(e) => {
                     return Err(Error::host("could not make the machine's folder")
                         .with("folder", folder.display())
