@@ -89,7 +89,10 @@ async fn take_over(session: &mut Session, id: &str, force: bool) -> Result<(), s
             .hint("work there; or say `--force` if that folder is a stale copy")
             .into());
     }
+    let own = session.fleet_id();
     session.store.take_over(id);
+    // What the lock made for the fleet that this folder would have had.
+    session.store.keep().forget(&own)?;
     if known.is_none() && flow::none_exists(session).await? {
         return Err(Error::not_found(format!("there is no fleet `{id}`"))
             .hint("`fleet gc --dry-run` lists the fleets that lost their folder")

@@ -166,6 +166,7 @@ async fn a_new_folder_takes_the_place_of_one_that_was_deleted() {
     assert_eq!(nothing.stdout, "");
     world.fleet_on(&at(), &["down"]).await.exits(0);
     assert!(world.machines().is_empty());
+    assert_eq!(std::fs::read_dir(kept(&world)).unwrap().count(), 0, "something is kept for ever");
 }
 
 #[tokio::test]
