@@ -238,15 +238,19 @@ async fn node(manager: &Engine, own: &Engine, cx: &Cx) -> Result<NodeFacts> {
         .ok_or_else(|| Error::busy("the swarm does not know the node yet"))
 }
 
+/// The node of this machine, waited for until the swarm knows it.
+async fn known(manager: &Engine, own: &Engine, cx: &Cx) -> Result<NodeFacts> {
+    let hint = "is it in the swarm of this fleet? Ask `docker node ls`";
+    wait::until(cx, "its node in the swarm", hint, || node(manager, own, cx)).await
+}
+
 /// Sets role, labels and availability of the node where they differ.
 pub(super) async fn update(ground: &Ground, machine: &mut Machine) -> Result<Outcome, Stopped> {
     let spec = ground.named(&machine.name)?;
     let own = client(ground, &machine.name, &machine.cx).await?;
     let (_, manager) = manager(ground, machine).await?;
     let cx = machine.cx.within(JOIN);
-    let hint = "is it in the swarm of this fleet? Ask `docker node ls`";
-    let found =
-        wait::until(&cx, "its node in the swarm", hint, || node(&manager, &own, &cx)).await?;
+    let found = known(&manager, &own, &cx).await?;
     if node_differs(spec, &found).is_none() {
         return Ok(Outcome::Unchanged);
     }
@@ -273,9 +277,7 @@ pub(super) async fn activate(ground: &Ground, machine: &mut Machine) -> Result<O
     let own = client(ground, &machine.name, &machine.cx).await?;
     let (_, manager) = manager(ground, machine).await?;
     let cx = machine.cx.within(JOIN);
-    let hint = "is it in the swarm of this fleet? Ask `docker node ls`";
-    let found =
-        wait::until(&cx, "its node in the swarm", hint, || node(&manager, &own, &cx)).await?;
+    let found = known(&manager, &own, &cx).await?;
     manager.update_node(&found.id, found.role, spec.availability, &spec.labels, &cx).await?;
     Ok(Outcome::Done)
 }
