@@ -196,6 +196,7 @@ mod tests {
     fn sighting() -> Sighting {
         Sighting {
             power: Power::Running,
+            host: None,
             ssh: None,
             engine: None,
             lab: None,

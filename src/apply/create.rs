@@ -123,6 +123,7 @@ pub(crate) fn vm_spec(
         forwards: spec.ports.clone(),
         seed: Vec::new(),
         mark: BTreeMap::new(),
+        apart: None,
         options: spec.options.clone(),
     }
 }

@@ -65,7 +65,7 @@ pub(super) struct Ground {
     pub(super) cx: Cx,
     drivers: BTreeMap<String, String>,
     /// How many verbs each driver runs at once.
-    limits: Mutex<BTreeMap<&'static str, Arc<Semaphore>>>,
+    limits: Mutex<BTreeMap<String, Arc<Semaphore>>>,
     journal: Mutex<Option<Journal>>,
     failures: Mutex<Vec<String>>,
 }

@@ -112,6 +112,7 @@ pub(super) fn state_word(seen: Option<&Seen>) -> &'static str {
         Some(Power::Running) => "Running",
         Some(Power::Stopped) => "Stopped",
         Some(Power::Paused) => "Paused",
+        Some(Power::Saved) => "Saved",
         Some(Power::Broken(_)) => "Broken",
     }
 }

@@ -89,9 +89,9 @@ pub async fn target(session: &Session, name: &str) -> Result<Target> {
             return Err(Error::conflict(format!("`{name}` is not running"))
                 .hint(format!("start it: `fleet start {name}`")));
         }
-        Power::Paused => {
-            return Err(Error::conflict(format!("`{name}` is paused"))
-                .hint(format!("let it go on in its hypervisor, or `fleet restart {name}`")));
+        Power::Paused | Power::Saved => {
+            return Err(Error::conflict(format!("`{name}` is at rest"))
+                .hint(format!("let it go on: `fleet start {name}`")));
         }
         Power::Broken(why) => {
             return Err(Error::conflict(format!("`{name}` is broken"))

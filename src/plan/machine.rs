@@ -161,9 +161,11 @@ fn power(steps: &mut Vec<Planned>, look: &Look<'_>, up: &Up) -> Boot {
             push(steps, Step::Start, "it is stopped");
             Boot::Cold
         }
-        (Power::Paused | Power::Running, Some(why)) if up.restart => Boot::Again(why),
-        (Power::Paused, _) => {
-            push(steps, Step::Start, "it is paused");
+        (Power::Paused | Power::Saved | Power::Running, Some(why)) if up.restart => {
+            Boot::Again(why)
+        }
+        (Power::Paused | Power::Saved, _) => {
+            push(steps, Step::Start, "it is at rest");
             Boot::Cold
         }
         (Power::Running, _) => Boot::None,

@@ -125,6 +125,7 @@ impl World {
         let address = self.address(name);
         let sighting = Sighting {
             power: vm.power.clone(),
+            host: None,
             ssh: local(2201),
             engine: local(2301),
             lab: Some(address),

@@ -193,6 +193,7 @@ fn sighting() -> Sighting {
     let local = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
     Sighting {
         power: Power::Running,
+        host: None,
         ssh: local(2201),
         engine: local(2301),
         lab: None,

@@ -25,6 +25,7 @@ pub mod run;
 mod scratch;
 mod secret;
 pub mod seed;
+mod settings;
 mod spec;
 pub mod text;
 pub mod wait;
@@ -36,9 +37,10 @@ pub use context::Cx;
 pub use error::{Error, ErrorKind, Result};
 pub use id::MachineId;
 pub use secret::Secret;
+pub use settings::Settings;
 pub use spec::{
-    About, Capabilities, Console, Finding, Forward, ImageFile, LabNic, Level, Power, Protocol,
-    Sighting, Stop, VmSpec,
+    About, Capabilities, Card, CardAddress, Console, Finding, Forward, ImageFile, LabNic, Level,
+    Power, Protocol, Rest, Sighting, Snapshot, Stop, VmSpec,
 };
 
 /// What a verb returns: a boxed future, since native async methods cannot be
@@ -90,6 +92,24 @@ pub trait Driver: Send + Sync {
     /// - Gives back the mark that the machine has; a half-made one may have none.
     fn inspect<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, Option<Sighting>>;
 
+    /// Says what network cards the guest will find, and how each gets its address.
+    ///
+    /// The first-boot seed is written from it, before `create`. Unless a driver says
+    /// otherwise, they are those of [`Card::outside_and_lab`].
+    ///
+    /// Behaviour:
+    /// - Changes nothing, and says the same again for the same machine and spec.
+    /// - One card has the lab address of the spec, unless the hypervisor hands out addresses
+    ///   by itself.
+    fn cards<'a>(
+        &'a self,
+        id: &'a MachineId,
+        spec: &'a VmSpec,
+        _cx: &'a Cx,
+    ) -> Answer<'a, Vec<Card>> {
+        Box::pin(std::future::ready(Ok(Card::outside_and_lab(id, &spec.lab))))
+    }
+
     /// Defines a machine and leaves it stopped.
     ///
     /// Behaviour:
@@ -111,6 +131,7 @@ pub trait Driver: Send + Sync {
     /// Behaviour:
     /// - An absent machine is [`ErrorKind::NotFound`].
     /// - The machine keeps running after `fleet` has ended.
+    /// - A machine at rest goes on where it was.
     fn start<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, ()>;
 
     /// Stops a machine.
@@ -119,6 +140,7 @@ pub trait Driver: Send + Sync {
     /// - An absent machine is [`ErrorKind::NotFound`].
     /// - [`Stop::Soft`] asks the guest and waits until the deadline, then is
     ///   [`ErrorKind::Busy`]; the caller decides about [`Stop::Hard`].
+    /// - [`Stop::Hard`] takes what a machine at rest had in its memory.
     fn stop<'a>(&'a self, id: &'a MachineId, how: Stop, cx: &'a Cx) -> Answer<'a, ()>;
 
     /// Takes the first-boot seed away from a machine, with the secrets in it.
@@ -137,4 +159,60 @@ pub trait Driver: Send + Sync {
     /// - Nothing is left in [`Cx::scratch`], nor is an empty folder of its fleet.
     /// - Never touches the image or another machine.
     fn destroy<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, ()>;
+
+    /// Makes the serial console reachable; none where the driver keeps none.
+    ///
+    /// Behaviour:
+    /// - The log holds what the machine has printed until now.
+    /// - While the machine runs and this value of the driver lives, the socket is its console.
+    fn console<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, Option<Console>> {
+        Box::pin(async move { Ok(self.inspect(id, cx).await?.and_then(|seen| seen.console)) })
+    }
+
+    /// Putting machines to rest, where the driver can; [`Capabilities`] says which ways.
+    fn suspending(&self) -> Option<&dyn Suspend> {
+        None
+    }
+
+    /// Snapshots, where the driver can.
+    fn snapshotting(&self) -> Option<&dyn Snapshots> {
+        None
+    }
+}
+
+/// Puts machines to rest with all that is in their memory; [`Driver::start`] wakes them.
+pub trait Suspend: Send + Sync {
+    /// Puts a running machine to rest.
+    ///
+    /// Behaviour:
+    /// - An absent machine is [`ErrorKind::NotFound`], a stopped one [`ErrorKind::Conflict`].
+    /// - A machine at rest is [`Power::Paused`] or [`Power::Saved`]; resting twice the same
+    ///   way succeeds.
+    fn suspend<'a>(&'a self, id: &'a MachineId, rest: Rest, cx: &'a Cx) -> Answer<'a, ()>;
+}
+
+/// Keeps what a machine was at one moment: its disk, and its memory if it ran.
+pub trait Snapshots: Send + Sync {
+    /// Takes a snapshot; a running machine runs on.
+    ///
+    /// Behaviour:
+    /// - An absent machine is [`ErrorKind::NotFound`], a name that is taken
+    ///   [`ErrorKind::Conflict`].
+    fn snapshot<'a>(&'a self, id: &'a MachineId, name: &'a str, cx: &'a Cx) -> Answer<'a, ()>;
+
+    /// Lists the snapshots of a machine, the oldest first.
+    fn snapshots<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, Vec<Snapshot>>;
+
+    /// Brings a machine back to a snapshot; it then runs if it ran at that moment.
+    ///
+    /// Behaviour:
+    /// - An unknown snapshot is [`ErrorKind::NotFound`].
+    fn revert<'a>(&'a self, id: &'a MachineId, name: &'a str, cx: &'a Cx) -> Answer<'a, ()>;
+
+    /// Removes a snapshot, not what the machine is now.
+    ///
+    /// Behaviour:
+    /// - Removing an unknown snapshot succeeds.
+    /// - `destroy` removes all of them.
+    fn forget<'a>(&'a self, id: &'a MachineId, name: &'a str, cx: &'a Cx) -> Answer<'a, ()>;
 }

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::id::MachineId;
 use crate::secret::Secret;
 
 /// What a driver says of itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     /// The name in `machines.toml`.
-    pub name: &'static str,
+    pub name: String,
     /// What it can do beyond the contract.
     pub capabilities: Capabilities,
     /// How many verbs may run at once.
@@ -21,7 +22,8 @@ pub struct About {
 }
 
 /// Abilities that not all drivers have; the core and the suite read them.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Capabilities {
     /// Passes a seed, so that the guest's host key is known before first contact.
     pub seed: bool,
@@ -29,6 +31,12 @@ pub struct Capabilities {
     pub static_addresses: bool,
     /// Keeps a serial console.
     pub console: bool,
+    /// Puts machines to rest in memory ([`Rest::Memory`]).
+    pub suspend: bool,
+    /// Puts machines to rest on disk ([`Rest::Disk`]).
+    pub save: bool,
+    /// Takes snapshots.
+    pub snapshots: bool,
 }
 
 /// What a machine must be like, complete: nothing here is optional.
@@ -53,6 +61,9 @@ pub struct VmSpec {
     /// What fleet wants to read again from the machine itself after every record was
     /// lost: printable ASCII of at most 256 characters each, never a secret.
     pub mark: BTreeMap<String, String>,
+    /// Machines of a fleet with the same word here are kept on different hosts, where the
+    /// driver has several.
+    pub apart: Option<String>,
     /// The driver's own options, defaults and the machine's merged.
     pub options: toml::Table,
 }
@@ -125,6 +136,48 @@ pub struct LabNic {
     pub prefix: u8,
 }
 
+/// A network card as the guest finds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Card {
+    /// Its MAC address.
+    pub mac: String,
+    /// How it gets its address.
+    pub address: CardAddress,
+}
+
+impl Card {
+    /// A card that leads outside and one on the lab network, with the MAC addresses 0 and 1
+    /// of the machine.
+    pub fn outside_and_lab(id: &MachineId, lab: &LabNic) -> Vec<Self> {
+        let address = CardAddress::Static {
+            address: lab.address,
+            prefix: lab.prefix,
+            gateway: None,
+            dns: Vec::new(),
+        };
+        vec![Self { mac: id.mac(0), address: CardAddress::Dhcp }, Self { mac: id.mac(1), address }]
+    }
+}
+
+/// How a network card gets its address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CardAddress {
+    /// From a server on its network.
+    Dhcp,
+    /// The guest sets it by itself.
+    Static {
+        /// The address.
+        address: Ipv4Addr,
+        /// Length of the network's prefix.
+        prefix: u8,
+        /// The way to the outside, if it leads there.
+        gateway: Option<Ipv4Addr>,
+        /// Name servers.
+        dns: Vec<Ipv4Addr>,
+    },
+}
+
 /// A port of the host that leads into a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forward {
@@ -147,7 +200,8 @@ pub enum Protocol {
 }
 
 /// How to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Stop {
     /// Ask the guest to shut down.
     Soft,
@@ -155,11 +209,34 @@ pub enum Stop {
     Hard,
 }
 
+/// How to rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rest {
+    /// The processors stand still; the memory stays where it is.
+    Memory,
+    /// The memory is written to disk and given back.
+    Disk,
+}
+
+/// What a machine was at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Its name.
+    pub name: String,
+    /// When it was taken, in seconds since 1970.
+    pub created: u64,
+    /// Whether the machine ran, so that its memory is kept too.
+    pub running: bool,
+}
+
 /// What a driver sees of a machine right now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sighting {
     /// Whether it runs.
     pub power: Power,
+    /// Which of the driver's hosts it lives on, where there are several.
+    pub host: Option<String>,
     /// Where the host reaches the guest's SSH port.
     pub ssh: Option<SocketAddr>,
     /// Where the host reaches the engine's port.
@@ -189,7 +266,7 @@ pub struct Sighting {
 }
 
 /// The serial console of a machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Console {
     /// A Unix socket that is the console, while the machine runs.
     pub socket: PathBuf,
@@ -198,7 +275,7 @@ pub struct Console {
 }
 
 /// Whether a machine runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Power {
     /// It runs.
@@ -207,12 +284,14 @@ pub enum Power {
     Stopped,
     /// Its processors are paused.
     Paused,
+    /// It is off, and what was in its memory is on disk.
+    Saved,
     /// It exists in part, or its hypervisor does not answer; says why.
     Broken(String),
 }
 
 /// What `check` found about this host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// How bad it is.
     pub level: Level,
@@ -225,7 +304,7 @@ pub struct Finding {
 }
 
 /// How bad something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Good to know.
@@ -251,6 +330,7 @@ mod tests {
             forwards: Vec::new(),
             seed: Vec::new(),
             mark: BTreeMap::new(),
+            apart: None,
             options: options.parse().unwrap(),
         };
         spec.options_digest()

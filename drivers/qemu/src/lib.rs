@@ -159,8 +159,13 @@ impl Qemu {
 impl Driver for Qemu {
     fn about(&self) -> About {
         About {
-            name: "qemu",
-            capabilities: Capabilities { seed: true, static_addresses: true, console: true },
+            name: "qemu".to_owned(),
+            capabilities: Capabilities {
+                seed: true,
+                static_addresses: true,
+                console: true,
+                ..Capabilities::default()
+            },
             concurrency: 8,
         }
     }

@@ -57,6 +57,7 @@ fn whole(machine: &Machine, folder: &Folder, process: Option<Process>, power: Po
     }
     Sighting {
         power,
+        host: None,
         ssh: Some(machine.ssh()),
         engine: Some(machine.engine()),
         lab: Some(machine.lab.address),
@@ -77,6 +78,7 @@ fn whole(machine: &Machine, folder: &Folder, process: Option<Process>, power: Po
 fn broken(why: String) -> Sighting {
     Sighting {
         power: Power::Broken(why),
+        host: None,
         ssh: None,
         engine: None,
         lab: None,

@@ -117,6 +117,7 @@ mod tests {
             forwards: Vec::new(),
             seed: Vec::new(),
             mark: std::collections::BTreeMap::new(),
+            apart: None,
             options: toml::Table::new(),
         };
         let ports = ports::choose(id, &Options::default(), None, &[]).unwrap();

@@ -133,6 +133,7 @@ struct WrittenMachine {
     lab: LabNic,
     internet: bool,
     forwards: Vec<Forward>,
+    apart: Option<String>,
     options: toml::Table,
     #[serde(default)]
     mark: BTreeMap<String, String>,
@@ -232,10 +233,22 @@ fn written(id: &MachineId, machine: &Machine) -> WrittenMachine {
         Power::Running => ("running", None),
         Power::Stopped => ("stopped", None),
         Power::Paused => ("paused", None),
+        Power::Saved => ("saved", None),
         Power::Broken(why) => ("broken", Some(why.clone())),
     };
-    let VmSpec { cpus, memory_mib, disk_mib, image, lab, internet, forwards, seed, mark, options } =
-        machine.spec.clone();
+    let VmSpec {
+        cpus,
+        memory_mib,
+        disk_mib,
+        image,
+        lab,
+        internet,
+        forwards,
+        seed,
+        mark,
+        apart,
+        options,
+    } = machine.spec.clone();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("a seed is text");
     WrittenMachine {
         fleet: id.fleet().to_owned(),
@@ -253,6 +266,7 @@ fn written(id: &MachineId, machine: &Machine) -> WrittenMachine {
         lab,
         internet,
         forwards,
+        apart,
         options,
         mark,
         seed: seed.into_iter().map(|(name, bytes)| (name, text(bytes.expose()))).collect(),
@@ -264,6 +278,7 @@ fn whole(written: WrittenMachine) -> (MachineId, Machine) {
         "running" => Power::Running,
         "stopped" => Power::Stopped,
         "paused" => Power::Paused,
+        "saved" => Power::Saved,
         _ => Power::Broken(written.broken.unwrap_or_default()),
     };
     let seed = written.seed.into_iter();
@@ -277,6 +292,7 @@ fn whole(written: WrittenMachine) -> (MachineId, Machine) {
         forwards: written.forwards,
         seed: seed.map(|(name, text)| (name, Secret::new(text.into_bytes()))).collect(),
         mark: written.mark,
+        apart: written.apart,
         options: written.options,
     };
     let machine = Machine {

@@ -97,7 +97,11 @@ impl Fake {
 impl Driver for Fake {
     fn about(&self) -> About {
         let world = self.world();
-        About { name: self.name, capabilities: world.capabilities, concurrency: world.concurrency }
+        About {
+            name: self.name.to_owned(),
+            capabilities: world.capabilities,
+            concurrency: world.concurrency,
+        }
     }
 
     fn check<'a>(
@@ -168,6 +172,7 @@ impl Driver for Fake {
                     Made::Whole => machine.power.clone(),
                     Made::Half => Power::Broken("half-made".to_owned()),
                 },
+                host: None,
                 ssh: answers.map(|(ssh, _)| *ssh),
                 engine: answers.map(|(_, engine)| *engine),
                 lab: Some(machine.spec.lab.address),

@@ -21,6 +21,7 @@ fn spec() -> VmSpec {
         forwards: Vec::new(),
         seed: Vec::new(),
         mark: std::collections::BTreeMap::new(),
+        apart: None,
         options: toml::Table::new(),
     }
 }

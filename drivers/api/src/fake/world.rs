@@ -39,7 +39,11 @@ impl Default for World {
             memory_mib: 1 << 20,
             disk_mib: 1 << 24,
             concurrency: 4,
-            capabilities: Capabilities { seed: true, static_addresses: true, console: false },
+            capabilities: Capabilities {
+                seed: true,
+                static_addresses: true,
+                ..Capabilities::default()
+            },
         }
     }
 }

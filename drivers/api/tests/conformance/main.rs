@@ -31,6 +31,7 @@ fn spec(n: u8) -> VmSpec {
         forwards: Vec::new(),
         seed: vec![("meta-data".to_owned(), Secret::new(b"{}".to_vec()))],
         mark: std::collections::BTreeMap::new(),
+        apart: None,
         options: toml::toml! { speed = "slow" },
     }
 }

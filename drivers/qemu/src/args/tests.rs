@@ -29,6 +29,7 @@ fn machine() -> Machine {
         }],
         seed: Vec::new(),
         mark: std::collections::BTreeMap::new(),
+        apart: None,
         options: toml::Table::new(),
     };
     let ports = Ports { ssh: 2201, engine: 2301 };

@@ -20,6 +20,7 @@ fn spec(memory_mib: u64, options: &str) -> VmSpec {
         forwards: Vec::new(),
         seed: Vec::new(),
         mark: std::collections::BTreeMap::new(),
+        apart: None,
         options: options.parse().unwrap(),
     }
 }

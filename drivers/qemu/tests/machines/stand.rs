@@ -113,6 +113,7 @@ fn spec(n: u8, image: ImageFile) -> VmSpec {
         internet: false,
         forwards: Vec::new(),
         seed: Vec::new(),
+        apart: None,
         mark: BTreeMap::new(),
         options,
     }
