@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fleet_driver::event::Outcome;
-use fleet_driver::{Error, ImageFile, Result, VmSpec, fault};
+use fleet_driver::{Cx, Error, ImageFile, Result, VmSpec, fault};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::mark::mark;
 use super::{Ground, Machine, Stopped, engine};
-use crate::config::Spec;
+use crate::config::{Role, Spec};
 use crate::guest::keys::KeyPair;
 use crate::guest::seed::{self, HostKey, SeedInput};
 use crate::host::computer_name;
@@ -58,6 +58,11 @@ pub(super) async fn create(
         vm.mark = mark(&record, store.home(), &computer_name());
         store.put(&ground.fleet.name, &machine.name, record)?;
     }
+    let cards = {
+        let (driver, id, vm) = (&machine.driver, &machine.id, &vm);
+        let cards = |cx: Cx| async move { driver.cards(id, vm, &cx).await };
+        machine.verb(ground, limit, "describe", cards).await?
+    };
     let hosts: Vec<_> = ground.fleet.machines.iter().map(|m| (m.address, m.name.clone())).collect();
     let secured = engine::first_boot(ground, spec)?;
     let (files, early) =
@@ -69,9 +74,7 @@ pub(super) async fn create(
         user: &spec.user,
         authorized_key: &ground.key()?.public,
         host_key: HostKey { public: &host_key.public, private: &host_key.private },
-        outside_mac: machine.id.mac(0),
-        lab_mac: machine.id.mac(1),
-        lab: &vm.lab,
+        cards: &cards,
         hosts: &hosts,
         files,
         early,
@@ -123,7 +126,8 @@ pub(crate) fn vm_spec(
         forwards: spec.ports.clone(),
         seed: Vec::new(),
         mark: BTreeMap::new(),
-        apart: None,
+        // Managers that share a host are lost together.
+        apart: (spec.role == Some(Role::Manager)).then(|| "manager".to_owned()),
         options: spec.options.clone(),
     }
 }

@@ -11,7 +11,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use fleet_driver::{Error, LabNic, Result, Secret};
+use fleet_driver::{Card, CardAddress, Error, Result, Secret};
 use serde::Serialize;
 
 use super::{GuestFile, Script, Telling};
@@ -30,12 +30,8 @@ pub struct SeedInput<'a> {
     pub authorized_key: &'a str,
     /// The guest's own host key.
     pub host_key: HostKey<'a>,
-    /// MAC address of the card that leads outside (DHCP).
-    pub outside_mac: String,
-    /// MAC address of the card on the lab network.
-    pub lab_mac: String,
-    /// Address on the lab network.
-    pub lab: &'a LabNic,
+    /// The network cards that it will find.
+    pub cards: &'a [Card],
     /// All machines of the fleet, for `/etc/hosts`.
     pub hosts: &'a [(Ipv4Addr, String)],
     /// Files to write, such as the engine's settings.
@@ -80,10 +76,18 @@ struct MetaData<'a> {
 }
 
 #[derive(Serialize)]
-struct NetworkConfig<'a> {
-    outside_mac: String,
-    lab_mac: String,
-    lab_address: &'a str,
+struct NetworkConfig {
+    cards: Vec<CardConfig>,
+}
+
+#[derive(Serialize)]
+struct CardConfig {
+    id: String,
+    mac: String,
+    dhcp: bool,
+    address: Option<String>,
+    gateway: Option<Ipv4Addr>,
+    dns: Vec<Ipv4Addr>,
 }
 
 #[derive(Serialize)]
@@ -126,12 +130,7 @@ pub fn seed(input: &SeedInput<'_>) -> Result<Vec<(String, Secret<Vec<u8>>)>> {
     )?;
     let network_config = templates::render(
         "cloud-init/network-config",
-        &NetworkConfig {
-            // Some data sources compare MAC addresses as text, in lower case.
-            outside_mac: input.outside_mac.to_lowercase(),
-            lab_mac: input.lab_mac.to_lowercase(),
-            lab_address: &format!("{}/{}", input.lab.address, input.lab.prefix),
-        },
+        &NetworkConfig { cards: input.cards.iter().zip(1..).map(card_config).collect() },
     )?;
     let file = |name: &str, text: String| (name.to_owned(), Secret::new(text.into_bytes()));
     Ok(vec![
@@ -139,6 +138,30 @@ pub fn seed(input: &SeedInput<'_>) -> Result<Vec<(String, Secret<Vec<u8>>)>> {
         file("meta-data", meta_data),
         file("network-config", network_config),
     ])
+}
+
+/// How a card is configured; `number` tells cards of one kind apart.
+fn card_config((card, number): (&Card, usize)) -> CardConfig {
+    // Some data sources compare MAC addresses as text, in lower case.
+    let mac = card.mac.to_lowercase();
+    match &card.address {
+        CardAddress::Dhcp => CardConfig {
+            id: format!("dhcp-{number}"),
+            mac,
+            dhcp: true,
+            address: None,
+            gateway: None,
+            dns: Vec::new(),
+        },
+        CardAddress::Static { address, prefix, gateway, dns } => CardConfig {
+            id: format!("lab-{number}"),
+            mac,
+            dhcp: false,
+            address: Some(format!("{address}/{prefix}")),
+            gateway: *gateway,
+            dns: dns.clone(),
+        },
+    }
 }
 
 /// Makes `/etc/hosts`, so that machines know one another by name.

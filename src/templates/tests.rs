@@ -56,9 +56,14 @@ fn view(name: &str) -> Value {
     match name {
         "cloud-init/meta-data" => json!({ "instance": "0f-1", "hostname": "host1" }),
         "cloud-init/network-config" => json!({
-            "outside_mac": "52:54:00:00:00:01",
-            "lab_mac": "52:54:00:00:00:02",
-            "lab_address": "10.77.0.11/24",
+            "cards": [{
+                "id": "lab-1",
+                "mac": "52:54:00:00:00:02",
+                "dhcp": false,
+                "address": "10.77.0.11/24",
+                "gateway": "10.77.0.1",
+                "dns": ["10.77.0.1"],
+            }],
         }),
         "cloud-init/user-data" => json!({
             "hostname": "host1",

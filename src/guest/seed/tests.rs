@@ -5,7 +5,18 @@ use super::*;
 fn made(user: &str, content: &str) -> Vec<(String, String)> {
     let private =
         Secret::new("-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END-----\n".to_owned());
-    let lab = LabNic { address: Ipv4Addr::new(10, 77, 0, 11), prefix: 24 };
+    let cards = [
+        Card { mac: "52:54:00:AB:CD:01".to_owned(), address: CardAddress::Dhcp },
+        Card {
+            mac: "52:54:00:AB:CD:02".to_owned(),
+            address: CardAddress::Static {
+                address: Ipv4Addr::new(10, 77, 0, 11),
+                prefix: 24,
+                gateway: Some(Ipv4Addr::new(10, 77, 0, 1)),
+                dns: vec![Ipv4Addr::new(10, 77, 0, 1), Ipv4Addr::new(10, 77, 0, 2)],
+            },
+        },
+    ];
     let hosts = [
         (Ipv4Addr::new(10, 77, 0, 11), "host1".to_owned()),
         (Ipv4Addr::new(10, 77, 0, 12), "worker-1".to_owned()),
@@ -16,9 +27,7 @@ fn made(user: &str, content: &str) -> Vec<(String, String)> {
         user,
         authorized_key: "ssh-ed25519 AAAA me\n",
         host_key: HostKey { public: "ssh-ed25519 BBBB host1\n", private: &private },
-        outside_mac: "52:54:00:AB:CD:01".to_owned(),
-        lab_mac: "52:54:00:AB:CD:02".to_owned(),
-        lab: &lab,
+        cards: &cards,
         hosts: &hosts,
         files: vec![GuestFile {
             path: "/etc/docker/fleet/server-key.pem".to_owned(),
@@ -77,9 +86,13 @@ fn yaml_reads_what_was_meant() {
     assert!(user["runcmd"][0].as_str().unwrap().contains("cloud-init.disabled"));
     assert_eq!(meta["instance-id"], "0f9a-1");
     assert_eq!(network["version"], 2);
-    assert_eq!(network["ethernets"]["lab"]["addresses"][0], "10.77.0.11/24");
-    assert_eq!(network["ethernets"]["lab"]["match"]["macaddress"], "52:54:00:ab:cd:02");
-    assert_eq!(network["ethernets"]["outside"]["dhcp4"], true);
+    let (outside, lab) = (&network["ethernets"]["dhcp-1"], &network["ethernets"]["lab-2"]);
+    assert_eq!(lab["addresses"][0], "10.77.0.11/24");
+    assert_eq!(lab["match"]["macaddress"], "52:54:00:ab:cd:02");
+    assert_eq!(lab["routes"][0]["via"], "10.77.0.1");
+    assert_eq!(lab["nameservers"]["addresses"][1], "10.77.0.2");
+    assert_eq!((&lab["dhcp4"], &outside["dhcp4"]), (&false.into(), &true.into()));
+    assert!(outside.get("addresses").is_none() && outside.get("routes").is_none());
 }
 
 #[test]

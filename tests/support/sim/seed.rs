@@ -70,7 +70,7 @@ impl Seed {
             user: string(&account["name"])?,
             login: string(&account["ssh_authorized_keys"][0])?,
             host_key: string(&user["ssh_keys"]["ed25519_private"])?,
-            lab: string(&network["ethernets"]["lab"]["addresses"][0])?,
+            lab: lab_address(&network["ethernets"])?,
             files: list(&user["write_files"]).map(file_of).collect::<Result<_, _>>()?,
             early: list(&user["bootcmd"]).map(string).collect::<Result<_, _>>()?,
         })
@@ -118,6 +118,17 @@ fn early(command: &str, disk: &mut Disk) -> Result<(), String> {
     disk.write("/etc/docker/daemon.json", 0o600, &merged);
     disk.write(&values["drop_in_path"], 0o644, &values["drop_in"]);
     Ok(())
+}
+
+/// The address of the only card that has one of its own.
+fn lab_address(cards: &Value) -> Result<String, String> {
+    let cards = cards.as_object().ok_or("network-config has no cards")?;
+    let mut fixed = cards.values().filter(|card| card["dhcp4"] == false);
+    let card = fixed.next().ok_or("no card has an address of its own")?;
+    if fixed.next().is_some() {
+        return Err("two cards have addresses of their own".to_owned());
+    }
+    string(&card["addresses"][0])
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
