@@ -259,6 +259,24 @@ pub fn computer_name() -> String {
         .map_or_else(|| "this host".to_owned(), |name| name.trim().to_owned())
 }
 
+/// The account that runs this process: its number on Unix, its name elsewhere.
+pub fn account() -> String {
+    #[cfg(target_os = "linux")]
+    if let Ok(process) = std::fs::metadata("/proc/self") {
+        return std::os::unix::fs::MetadataExt::uid(&process).to_string();
+    }
+    let name = std::env::var("USER").or_else(|_| std::env::var("USERNAME"));
+    name.unwrap_or_else(|_| "this user".to_owned())
+}
+
+/// What tells this account on this computer from all others that may reach the same
+/// hypervisor: computers that were set up alike share their paths and names of accounts.
+pub fn identity() -> String {
+    // Made at the first boot (machine-id(5)); copies of one disk share it.
+    let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    format!("{}/{}/{}", computer_name(), machine.trim(), account())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ use super::{Ground, Machine, Stopped, engine};
 use crate::config::{Role, Spec};
 use crate::guest::keys::KeyPair;
 use crate::guest::seed::{self, HostKey, SeedInput};
-use crate::host::computer_name;
+use crate::host::{account, computer_name};
 use crate::state::{Record, private_dir};
 
 /// Where the guest's private host key waits until the guest has it.
@@ -55,7 +55,7 @@ pub(super) async fn create(
     let mut vm = vm_spec(&ground.fleet, spec, image);
     {
         let mut store = ground.store();
-        vm.mark = mark(&record, store.home(), &computer_name());
+        vm.mark = mark(&record, store.home(), &computer_name(), &account());
         store.put(&ground.fleet.name, &machine.name, record)?;
     }
     let cards = {

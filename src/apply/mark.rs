@@ -11,11 +11,16 @@ use crate::state::Record;
 const LONGEST: usize = 256;
 
 /// The mark of a machine of the fleet whose file is in the folder `home`, made on the
-/// computer `host`.
+/// computer `host` for its account `owner`.
 ///
 /// A value that is not printable ASCII is written as [`text::ascii`] writes it; one that
 /// is too long is left out.
-pub(super) fn mark(record: &Record, home: &Path, host: &str) -> BTreeMap<String, String> {
+pub(super) fn mark(
+    record: &Record,
+    home: &Path,
+    host: &str,
+    owner: &str,
+) -> BTreeMap<String, String> {
     let home = home.to_string_lossy();
     let all = [
         ("driver", record.driver.as_str()),
@@ -24,6 +29,7 @@ pub(super) fn mark(record: &Record, home: &Path, host: &str) -> BTreeMap<String,
         ("created", &record.created),
         ("home", &home),
         ("host", host),
+        ("owner", owner),
     ];
     let written = all.map(|(key, value)| (key.to_owned(), text::ascii(value.trim())));
     written.into_iter().filter(|(_, value)| value.len() <= LONGEST).collect()
@@ -52,13 +58,14 @@ mod tests {
 
     #[test]
     fn a_mark_tells_whose_the_machine_is_and_how_to_reach_it() {
-        let mark = mark(&record(), Path::new("/home/me/labs/one"), "desk");
+        let mark = mark(&record(), Path::new("/home/me/labs/one"), "desk", "1000");
         let expected = [
             ("created", "2026-01-01T00:00:00Z"),
             ("driver", "qemu"),
             ("home", "/home/me/labs/one"),
             ("host", "desk"),
             ("host-key", "ssh-ed25519 AAAA host1"),
+            ("owner", "1000"),
             ("user", "fleet"),
         ];
         assert_eq!(mark, expected.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
@@ -66,10 +73,10 @@ mod tests {
 
     #[test]
     fn values_are_printable_ascii_and_short() {
-        let odd = mark(&record(), Path::new("/home/jürgen/100%\n"), "desk");
+        let odd = mark(&record(), Path::new("/home/jürgen/100%\n"), "desk", "1000");
         assert_eq!(odd["home"], "/home/j%C3%BCrgen/100%25");
-        let long = mark(&record(), Path::new(&"/long".repeat(60)), "desk");
+        let long = mark(&record(), Path::new(&"/long".repeat(60)), "desk", "1000");
         assert!(!long.contains_key("home"));
-        assert_eq!(long.len(), 5);
+        assert_eq!(long.len(), 6);
     }
 }

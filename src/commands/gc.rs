@@ -19,7 +19,7 @@ use crate::state::{self, Keep, Store};
 /// List and remove machines whose fleet does not exist any more
 ///
 /// A fleet lives as long as its `machines.toml` is where it was. Machines that another
-/// computer made are listed and left alone unless their fleet is named.
+/// computer or another user made are listed and left alone unless their fleet is named.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Fleets to remove, as listed; all that have lost their folder if none is named
@@ -38,7 +38,7 @@ pub(super) struct Orphan {
     pub(super) id: String,
     /// Where it was, if that is known.
     pub(super) home: Option<PathBuf>,
-    /// The computer that made its machines, if it is not this one.
+    /// Who made its machines, if it was not this account of this computer.
     stranger: Option<String>,
     machines: Vec<(Arc<dyn Driver>, MachineId)>,
 }
@@ -144,8 +144,7 @@ pub(super) async fn orphans(host: &Host, keep: &Keep) -> Result<Vec<Orphan>> {
             }
             let orphan = all.entry(id.fleet().to_owned()).or_insert_with(|| empty(id.fleet()));
             orphan.home = orphan.home.take().or(home);
-            let here = crate::host::computer_name();
-            orphan.stranger = said("host").filter(|made| *made != here);
+            orphan.stranger = stranger(said("host"), said("owner"));
             orphan.machines.push((driver.clone(), id));
         }
     }
@@ -156,6 +155,16 @@ pub(super) async fn orphans(host: &Host, keep: &Keep) -> Result<Vec<Orphan>> {
         }
     }
     Ok(all.into_values().collect())
+}
+
+/// Who made a machine, if it was not this account of this computer.
+fn stranger(host: Option<String>, owner: Option<String>) -> Option<String> {
+    let (here, me) = (crate::host::computer_name(), crate::host::account());
+    let elsewhere = host.as_ref().is_some_and(|host| *host != here);
+    match owner.filter(|owner| *owner != me || elsewhere) {
+        Some(owner) => Some(format!("user {owner} of {}", host.unwrap_or(here))),
+        None => host.filter(|_| elsewhere),
+    }
 }
 
 /// Whether the fleet of that id is still at home: its file is there, and the records
@@ -230,7 +239,7 @@ fn to_json(orphan: &Orphan) -> Value {
     json!({
         "id": orphan.id,
         "home": orphan.home,
-        "host": orphan.stranger,
+        "made_by": orphan.stranger,
         "machines": machines,
     })
 }

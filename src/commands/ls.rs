@@ -24,11 +24,16 @@ pub struct Args {
     timeout: u64,
 }
 
+/// Where the column of hosts stands, if there is one: behind the driver.
+const HOST: usize = 3;
+
 /// One row of the table.
 struct Row {
     name: String,
     active: bool,
     driver: String,
+    /// Which of the driver's hosts it is on, where there are several.
+    host: Option<String>,
     state: String,
     url: String,
     swarm: String,
@@ -62,7 +67,14 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
         return Ok(0);
     }
     let mut headers = vec!["NAME", "ACTIVE", "DRIVER", "STATE", "URL", "SWARM", "ENGINE", "ERRORS"];
+    let hosts: Vec<Option<String>> = rows.iter().map(|row| row.host.clone()).collect();
     let mut cells: Vec<Vec<String>> = rows.into_iter().map(cells).collect();
+    if hosts.iter().any(Option::is_some) {
+        headers.insert(HOST, "HOST");
+        for (row, host) in cells.iter_mut().zip(hosts) {
+            row.insert(HOST, host.unwrap_or_default());
+        }
+    }
     if let Some(end) = end {
         headers.push("LEFT");
         for row in &mut cells {
@@ -92,6 +104,7 @@ fn row(session: &Session, spec: &Spec, observed: &Observed) -> Row {
         name: spec.name.clone(),
         active: !url.is_empty() && active::is(&session.host, &url),
         driver: spec.driver.clone(),
+        host: sighting.and_then(|s| s.host.clone()),
         state: state_word(seen).to_owned(),
         swarm: swarm_word(seen, observed),
         engine: facts.map(|f| version(&f.version).to_owned()).unwrap_or_default(),
@@ -180,6 +193,7 @@ fn to_json(row: &Row) -> Value {
         "name": row.name,
         "active": row.active,
         "driver": row.driver,
+        "host": row.host,
         "state": row.state,
         "url": text(&row.url),
         "swarm": text(&row.swarm),

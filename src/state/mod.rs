@@ -14,6 +14,8 @@ use fleet_driver::{Error, MachineId, Result, fault};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::host::identity;
+
 pub use journal::{CutOff, Journal, cut_off};
 pub use keep::{Entry, Keep};
 pub use lock::Lock;
@@ -177,14 +179,17 @@ impl Store {
         self.id = Some(id.to_owned());
     }
 
-    /// The fleet's id: the recorded one, else made from its name and folder, so that
-    /// it is the same again after every record was lost.
+    /// The fleet's id: the recorded one, else made from its name, its folder, and who and
+    /// where it is, so that it is the same again after every record was lost, and another
+    /// one for the same folder on another computer.
     pub fn fleet_id(&self, name: &str) -> String {
         if let Some(id) = &self.id {
             return id.clone();
         }
-        let digest = Sha256::digest(self.home.as_os_str().as_encoded_bytes());
-        let [a, b, c, ..]: [u8; 32] = digest.into();
+        let mut hash = Sha256::new_with_prefix(self.home.as_os_str().as_encoded_bytes());
+        hash.update([0]);
+        hash.update(identity());
+        let [a, b, c, ..]: [u8; 32] = hash.finalize().into();
         format!("{name}-{a:02x}{b:02x}{c:02x}")
     }
 
