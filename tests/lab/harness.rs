@@ -1,21 +1,25 @@
 //! The lab's folder, and how the tests run `fleet` and `docker` in it: every run has
 //! a deadline, and whatever happens the machines are gone afterwards.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use super::hypervisor::Libvirtd;
 
 pub const MINUTE: Duration = Duration::from_secs(60);
 
-/// A folder with the sample `machines.toml`, whose machines cannot reach the outside.
+/// A folder with a `machines.toml`.
 pub struct Lab {
     dir: tempfile::TempDir,
     data: tempfile::TempDir,
+    /// The words before each command, where it runs in a namespace of its own.
+    enter: Vec<String>,
     began: Instant,
-    printed: RefCell<String>,
+    printed: Mutex<String>,
 }
 
 /// One run of a program.
@@ -38,24 +42,33 @@ pub struct Ended {
 impl Lab {
     /// The repository's own `machines.toml` in a folder of its own.
     pub fn new(name: &str) -> Self {
-        let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/machines.toml");
-        Self::of(name, &std::fs::read_to_string(sample).expect("the sample is there"))
+        Self::of(name, &sample())
     }
 
-    /// This `machines.toml` in a folder of its own.
+    /// This `machines.toml` in a folder of its own; its machines cannot reach the outside.
     pub fn of(name: &str, text: &str) -> Self {
+        let mut table: toml::Table = toml::from_str(text).expect("the file is valid");
+        let network = table.entry("network").or_insert_with(|| toml::Table::new().into());
+        let network = network.as_table_mut().expect("a table");
+        network.insert("internet".to_owned(), false.into());
+        Self::with(name, &toml::to_string(&table).expect("TOML"), Vec::new())
+    }
+
+    /// This `machines.toml`, word for word, beside a libvirtd whose network leads nowhere.
+    pub fn beside(libvirtd: &Libvirtd, name: &str, text: &str) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_fleet")).with_file_name("fleet-driver-libvirt");
+        assert!(program.exists(), "{} is missing: `make test-lab` builds it", program.display());
+        Self::with(name, text, libvirtd.enter())
+    }
+
+    fn with(name: &str, text: &str, enter: Vec<String>) -> Self {
         let folder = |what: &str| {
             let folder = tempfile::Builder::new().prefix(&format!("fleet-{name}-{what}")).tempdir();
             folder.expect("a folder")
         };
         let (dir, data) = (folder(""), folder("data-"));
-        let mut table: toml::Table = toml::from_str(text).expect("the file is valid");
-        let network = table.entry("network").or_insert_with(|| toml::Table::new().into());
-        let network = network.as_table_mut().expect("a table");
-        network.insert("internet".to_owned(), false.into());
-        let text = toml::to_string(&table).expect("TOML");
         std::fs::write(dir.path().join("machines.toml"), text).expect("room on the disk");
-        Self { dir, data, began: Instant::now(), printed: RefCell::default() }
+        Self { dir, data, enter, began: Instant::now(), printed: Mutex::default() }
     }
 
     pub fn dir(&self) -> &Path {
@@ -77,7 +90,7 @@ impl Lab {
 
     /// All that `fleet` has printed so far.
     pub fn printed(&self) -> String {
-        self.printed.borrow().clone()
+        self.printed.lock().expect("no writer panics").clone()
     }
 
     /// Tells the reader of the test's output what comes next.
@@ -88,18 +101,37 @@ impl Lab {
 
     /// The program under test.
     pub fn fleet(&self, args: &[&str]) -> Run<'_> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fleet"));
+        let mut command = self.command(env!("CARGO_BIN_EXE_fleet"));
         command.args(args).env_remove("DOCKER_HOST").env_remove("FLEET_FILE");
         self.run(format!("fleet {}", args.join(" ")), command)
     }
 
     /// The user's own client, pointed at a machine as the README says.
     pub fn docker(&self, machine: &str, args: &[&str]) -> Run<'_> {
-        let mut command = Command::new("bash");
+        let mut command = self.command("bash");
         let script = r#"eval "$("$FLEET" env --shell bash "$MACHINE")" && exec docker "$@""#;
         command.args(["-c", script, "docker"]).args(args);
         command.env("FLEET", env!("CARGO_BIN_EXE_fleet")).env("MACHINE", machine);
         self.run(format!("docker@{machine} {}", args.join(" ")), command)
+    }
+
+    fn command(&self, program: &str) -> Command {
+        match self.enter.as_slice() {
+            [] => Command::new(program),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(format!("--wd={}", self.dir.path().display()));
+                command.arg(program);
+                command
+            }
+        }
+    }
+
+    /// Builds the image of all labs, where it is missing.
+    pub fn needs_image(&self) {
+        if !self.has_image("debian-12") {
+            self.fleet(&["image", "build", "debian-12"]).within(15 * MINUTE).ok();
+        }
     }
 
     fn run(&self, what: String, mut command: Command) -> Run<'_> {
@@ -117,7 +149,7 @@ impl Lab {
         }
     }
 
-    pub fn has_image(&self, name: &str) -> bool {
+    fn has_image(&self, name: &str) -> bool {
         let images = self.fleet(&["image", "ls", "--json"]).within(MINUTE).ok().json();
         images["images"].as_array().is_some_and(|all| all.iter().any(|i| i["name"] == name))
     }
@@ -165,7 +197,7 @@ impl Lab {
         let url = self.fleet(&["url", machine]).within(MINUTE).ok().stdout;
         let url = url.trim().replace("tcp://", "https://");
         let curl = |more: &[&str]| {
-            let mut command = Command::new("curl");
+            let mut command = self.command("curl");
             command.args(["-sS", "--max-time", "20", "-o", "/dev/null"]).args(more);
             command.arg(format!("{url}/version"));
             self.run(format!("curl {}", more.join(" ")), command).within(MINUTE).run()
@@ -267,7 +299,9 @@ impl Run<'_> {
         let ended = self.until(limit);
         let ended =
             ended.unwrap_or_else(|| panic!("`{what}` took more than {} s", limit.as_secs()));
-        lab.printed.borrow_mut().extend([ended.stdout.as_str(), ended.stderr.as_str()]);
+        let mut printed = lab.printed.lock().expect("no writer panics");
+        printed.extend([ended.stdout.as_str(), ended.stderr.as_str()]);
+        drop(printed);
         ended
     }
 
@@ -321,6 +355,12 @@ impl Ended {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|e| panic!("not JSON: {e}\n{}\n{}", self.stdout, self.stderr))
     }
+}
+
+/// The repository's own `machines.toml`.
+pub fn sample() -> String {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/machines.toml");
+    std::fs::read_to_string(sample).expect("the sample is there")
 }
 
 /// Waits a little; tests have no event loop.

@@ -37,9 +37,7 @@ const POINTS: [&str; 8] = [
 #[test]
 fn three_managers_lose_what_can_be_lost() {
     let lab = Lab::of("losses", MANAGERS);
-    if !lab.has_image("debian-12") {
-        lab.fleet(&["image", "build", "debian-12"]).within(15 * MINUTE).ok();
-    }
+    lab.needs_image();
 
     lab.say("`fleet up` dies at one point after the other, then finishes");
     let mut died = 0;

@@ -1,0 +1,214 @@
+//! The same lab on a libvirtd, which dies meanwhile and has neighbours with clashing names;
+//! and a fleet on two libvirt hosts. What is there is told by libvirt's own client.
+
+use std::time::Duration;
+
+use super::course;
+use super::harness::{Lab, MINUTE, sample};
+use super::hypervisor::{Libvirtd, missing};
+
+/// A network that has nothing to do with fleet.
+fn office(subnet: &str) -> String {
+    format!(
+        "<network><name>office</name><ip address='{subnet}.1' netmask='255.255.255.0'/></network>"
+    )
+}
+
+/// A domain that has nothing to do with fleet, whatever it is called.
+fn domain(name: &str) -> String {
+    format!(
+        "<domain type='qemu'><name>{name}</name><memory unit='MiB'>16</memory>\
+         <os><type arch='x86_64'>hvm</type></os></domain>"
+    )
+}
+
+fn lines(text: &str) -> Vec<&str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn the_lab_of_the_readme_on_libvirt() {
+    if let Some(why) = missing() {
+        panic!("{why}");
+    }
+    let libvirtd = Libvirtd::start();
+    let text = sample().replace("driver = \"qemu\"", "driver = \"libvirt\"");
+    assert_ne!(text, sample(), "the sample names its driver");
+    let lab = Lab::beside(&libvirtd, "libvirt", &text);
+    lab.needs_image();
+    libvirtd.define("net-define", &office("10.77.0"));
+    libvirtd.virsh(&["net-start", "office"]);
+    libvirtd.define("define", &domain("office-1"));
+    libvirtd.virsh(&["vol-create-as", "default", "office-1.qcow2", "1M", "--format", "qcow2"]);
+    let before = libvirtd.inventory();
+    let all_as_before = || assert_eq!(libvirtd.inventory(), before, "not as it was before");
+
+    lab.say("a network with the same subnet is told, and left alone");
+    let refused = lab.fleet(&["up"]).within(2 * MINUTE).run();
+    assert_ne!(refused.code, Some(0), "{}", refused.stderr);
+    assert!(refused.stderr.contains("`office`"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("hint:"), "{}", refused.stderr);
+    all_as_before();
+    libvirtd.virsh(&["net-destroy", "office"]);
+    libvirtd.define("net-define", &office("10.99.0"));
+    libvirtd.virsh(&["net-start", "office"]);
+
+    lab.say("so is a domain with the name of a machine");
+    let inspected = lab.fleet(&["inspect", "worker-2"]).within(MINUTE).ok().json();
+    let id = inspected[0]["id"].as_str().expect("every machine has an id");
+    let taken = format!("fleet-{}", id.replace('/', "-"));
+    libvirtd.define("define", &domain(&taken));
+    let with_taken = libvirtd.inventory();
+    let refused = lab.fleet(&["up"]).within(2 * MINUTE).run();
+    assert_ne!(refused.code, Some(0), "{}", refused.stderr);
+    assert!(refused.stderr.contains(&taken), "{}", refused.stderr);
+    assert!(refused.stderr.contains("hint:"), "{}", refused.stderr);
+    assert_eq!(libvirtd.inventory(), with_taken);
+    libvirtd.virsh(&["undefine", &taken]);
+
+    lab.say("`fleet up`, while libvirtd dies and comes back");
+    std::thread::scope(|scope| {
+        let up = scope.spawn(|| lab.fleet(&["up"]).within(15 * MINUTE).run());
+        lab.until("the first domain", 3 * MINUTE, || {
+            !lines(&libvirtd.virsh(&["list", "--all", "--name"])).iter().all(|n| *n == "office-1")
+        });
+        libvirtd.dies();
+        super::harness::pause(Duration::from_secs(2));
+        libvirtd.comes_back();
+        let ended = up.join().expect("no panic");
+        lab.say(&format!("  it ended with {:?}", ended.code));
+        assert!(ended.code == Some(0) || ended.stderr.contains("libvirt"), "{}", ended.stderr);
+    });
+
+    lab.say("`fleet up`, while its driver program dies");
+    lab.fleet(&["down", "worker-1"]).within(5 * MINUTE).ok();
+    std::thread::scope(|scope| {
+        let up = scope.spawn(|| lab.fleet(&["up"]).within(15 * MINUTE).run());
+        lab.until("the machine's domain", 3 * MINUTE, || {
+            libvirtd.virsh(&["list", "--all", "--name"]).contains("-worker-1")
+        });
+        for pid in libvirtd.programs() {
+            libvirtd.run(&["kill", "-9", &pid]);
+        }
+        let ended = up.join().expect("no panic");
+        lab.say(&format!("  it ended with {:?}", ended.code));
+    });
+    course::up(&lab);
+
+    lab.say("what libvirt's own client sees");
+    let during = libvirtd.inventory();
+    let ours = |kind: &str| {
+        let all = during[kind].iter().filter(|name| !before[kind].contains(name));
+        all.map(String::as_str).collect::<Vec<_>>()
+    };
+    assert_eq!(ours("domains").len(), 3, "{during:?}");
+    assert_eq!(ours("networks").len(), 1, "{during:?}");
+    assert_eq!(lines(&libvirtd.virsh(&["list", "--name"])).len(), 3);
+    // A disk each, the image that all of them stand on, and no seed any more.
+    let (disks, rest): (Vec<&str>, Vec<&str>) =
+        ours("volumes").into_iter().partition(|name| name.contains(".qcow2"));
+    assert_eq!(disks.len(), 4, "{during:?}");
+    assert!(rest.iter().all(|name| !name.contains(".iso")), "{during:?}");
+    for name in ours("domains") {
+        let xml = libvirtd.virsh(&["dumpxml", name]);
+        assert!(xml.contains("urn:fleet:machine:1"), "{name} has no mark:\n{xml}");
+        assert!(!xml.contains("PRIVATE KEY") && !xml.contains("SWMTKN-"), "{xml}");
+        for device in ["virtio", "<rng ", "<serial ", "org.qemu.guest_agent.0"] {
+            assert!(xml.contains(device), "{name} has no {device}:\n{xml}");
+        }
+    }
+    let network = libvirtd.virsh(&["net-dumpxml", ours("networks")[0]]);
+    for address in ["10.77.0.1'", "10.77.0.11'", "10.77.0.12'", "10.77.0.13'"] {
+        assert!(network.contains(address), "{address} is not in\n{network}");
+    }
+    assert!(libvirtd.programs().is_empty(), "a driver program is left: {:?}", libvirtd.programs());
+    let console = lab.fleet(&["logs", "host1"]).within(MINUTE).ok();
+    assert!(console.stdout.contains("login:"), "{}", console.stdout);
+
+    course::use_it(&lab);
+    course::down(&lab);
+    all_as_before();
+    assert!(libvirtd.programs().is_empty(), "a driver program is left: {:?}", libvirtd.programs());
+}
+
+const TWO_HOSTS: &str = r#"
+[fleet]
+name = "wide"
+[defaults]
+driver = "libvirt"
+image = "debian-12"
+[network]
+subnet = "10.88.0.0/24"
+[driver.libvirt]
+bridge = "br0"
+[[driver.libvirt.host]]
+name = "left"
+uri = "qemu:///system"
+[[driver.libvirt.host]]
+name = "right"
+uri = "qemu+tcp://10.88.0.2/system"
+memory = "3 GiB"
+[swarm]
+[machine.boss]
+count = 2
+role = "manager"
+[machine.pinned]
+libvirt.on = "right"
+"#;
+
+#[test]
+fn a_fleet_on_two_hosts() {
+    if let Some(why) = missing() {
+        panic!("{why}");
+    }
+    let (left, right) = (Libvirtd::listening("10.88.0.1"), Libvirtd::listening("10.88.0.2"));
+    left.link(&right);
+    let lab = Lab::beside(&left, "wide", TWO_HOSTS);
+    lab.needs_image();
+    let before = [left.inventory(), right.inventory()];
+
+    lab.say("what no host has room for is told before anything is made");
+    lab.edit("[swarm]", "[machine.huge]\nmemory = \"900 GiB\"\n[swarm]");
+    let refused = lab.fleet(&["up"]).within(2 * MINUTE).run();
+    assert_ne!(refused.code, Some(0), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("right") && refused.stderr.contains("hint:"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!([left.inventory(), right.inventory()], before);
+    lab.edit("[machine.huge]\nmemory = \"900 GiB\"\n", "");
+
+    lab.say("managers go to different hosts, a pinned machine where it belongs");
+    lab.fleet(&["up"]).within(15 * MINUTE).ok();
+    let rows = lab.fleet(&["ls", "--json"]).within(MINUTE).ok().json();
+    let host = |name: &str| {
+        let machines = rows["machines"].as_array().expect("an array");
+        let row = machines.iter().find(|row| row["name"] == name).expect(name);
+        row["host"].as_str().expect("a host").to_owned()
+    };
+    assert_ne!(host("boss-1"), host("boss-2"), "{rows}");
+    assert_eq!(host("pinned"), "right", "{rows}");
+    assert!(lab.fleet(&["ls"]).within(MINUTE).ok().stdout.contains("HOST"));
+    let count = |libvirtd: &Libvirtd| lines(&libvirtd.virsh(&["list", "--name"])).len();
+    assert_eq!((count(&left), count(&right)), (1, 2), "{rows}");
+    let nodes = lab.docker("boss-1", &["node", "ls", "--format", "{{.Hostname}} {{.Status}}"]);
+    let nodes = nodes.within(MINUTE).ok().stdout;
+    for name in ["boss-1", "boss-2", "pinned"] {
+        assert!(nodes.contains(&format!("{name} Ready")), "{nodes}");
+    }
+    let again = lab.fleet(&["up"]).within(MINUTE).ok();
+    assert!(again.stderr.contains("Nothing to do"), "{}", again.stderr);
+
+    lab.say("a host that does not answer is no reason to take its machines for lost");
+    right.dies();
+    let lost = lab.fleet(&["up"]).within(3 * MINUTE).run();
+    assert_ne!(lost.code, Some(0), "{}", lost.stderr);
+    assert!(lost.stderr.contains("10.88.0.2"), "{}", lost.stderr);
+    right.comes_back();
+    assert_eq!(count(&left), 1, "a machine was made twice");
+
+    lab.fleet(&["down"]).within(5 * MINUTE).ok();
+    assert_eq!([left.inventory(), right.inventory()], before, "something is left");
+    lab.nothing_is_left();
+}
