@@ -12,6 +12,9 @@ WITHIN = scripts/within
 IMAGE = debian-12
 
 # Each driver's own tests, and the fast ones; not the lab, which boots machines.
+# The libvirt driver is a program that links libvirt; `make setup-test` gets its headers.
+NATIVE = --features fleet-libvirt/native
+
 DRIVER_TESTS = $(sort $(basename $(notdir $(wildcard drivers/*/tests/*.rs) \
 	$(patsubst %/main.rs,%,$(wildcard drivers/*/tests/*/main.rs)))))
 FAST_TESTS   = --lib --bins --test fast $(addprefix --test ,$(DRIVER_TESTS))
@@ -50,15 +53,17 @@ fmt: ## Format the code
 lint: ## Check format, lints, scripts and the list of packages
 	$(CARGO) fmt --all --check
 	$(WITHIN) 1800 $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	shellcheck scripts/* .ci/run
+	$(WITHIN) 1800 $(CARGO) clippy --locked --workspace --all-targets $(NATIVE) -- -D warnings
+	shellcheck scripts/* tests/lab/private-libvirtd .ci/run
 	scripts/check-packages
 
 test-fast: ## Run the tests that boot no machine
-	$(WITHIN) 1800 $(CARGO) test --locked --workspace $(FAST_TESTS)
+	$(WITHIN) 1800 $(CARGO) test --locked --workspace $(NATIVE) $(FAST_TESTS)
 	$(WITHIN) 600 $(CARGO) test --locked --workspace --doc
 
 test-lab: ## Run the tests on real machines
-	$(WITHIN) 2400 $(CARGO) test --locked --test lab -- --nocapture --test-threads=1
+	$(WITHIN) 1800 $(CARGO) build --locked --workspace $(NATIVE) --bins
+	$(WITHIN) 2400 $(CARGO) test --locked --workspace $(NATIVE) --test lab -- --nocapture --test-threads=1
 
 bless: ## Rewrite the expected texts in tests/golden
 	FLEET_BLESS=1 INSTA_UPDATE=always $(CARGO) test --locked --workspace $(FAST_TESTS)

@@ -63,10 +63,15 @@ enum Command {
     Env(commands::env::Args),
     /// Open a shell in a machine, or run a command there
     Ssh(commands::ssh::Args),
-    /// Start stopped machines
+    /// Start machines that are stopped or at rest
+    #[command(visible_alias = "resume")]
     Start(commands::start::Args),
     /// Shut machines down
     Stop(commands::stop::Args),
+    /// Put machines to rest as they are
+    Suspend(commands::suspend::Args),
+    /// Keep what machines are now, and bring it back
+    Snapshot(commands::snapshot::Args),
     /// Shut machines down and start them again
     Restart(commands::restart::Args),
     /// Print the address of machines on the lab network
@@ -125,6 +130,8 @@ async fn run(cli: Cli, host: &Host) -> Exit {
         Command::Ssh(args) => commands::ssh::run(args, host, global).await,
         Command::Start(args) => commands::start::run(args, host, global).await,
         Command::Stop(args) => commands::stop::run(args, host, global).await,
+        Command::Suspend(args) => commands::suspend::run(args, host, global).await,
+        Command::Snapshot(args) => commands::snapshot::run(args, host, global).await,
         Command::Restart(args) => commands::restart::run(args, host, global).await,
         Command::Ip(args) => commands::ip::run(args, host, global).await,
         Command::Url(args) => commands::url::run(args, host, global).await,

@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use fleet_driver::event::Outcome;
-use fleet_driver::{Error, ErrorKind, Level, Power, Stop, wait};
+use fleet_driver::{Cx, Error, ErrorKind, Level, Power, Rest, Stop, wait};
 
 use super::{Ground, Machine, Stopped, adopt, connect, create, drain, engine, leave, swarm};
 use crate::plan::Step;
 
 /// How long a hypervisor may take for one verb.
 const VERB: Duration = Duration::from_secs(120);
+/// How long it may take until a machine is there: its image may have to be sent to a host
+/// far away first.
+const CREATE: Duration = Duration::from_secs(3600);
+/// How long the memory of a machine may take to be written.
+const SAVE: Duration = Duration::from_secs(600);
 /// How long a guest may take to shut down before its power is cut.
 const SHUTDOWN: Duration = Duration::from_secs(90);
 
@@ -59,7 +64,7 @@ fn capital(text: &str) -> String {
 async fn once(ground: &Ground, machine: &mut Machine, step: &Step) -> Result<Outcome, Stopped> {
     match step {
         Step::Adopt => adopt::adopt(ground, machine).await,
-        Step::Create => create::create(ground, machine, VERB).await,
+        Step::Create => create::create(ground, machine, CREATE).await,
         Step::Resize => create::resize(ground, machine, VERB).await,
         Step::Start => start(ground, machine).await,
         Step::Connect => connect::connect(ground, machine).await,
@@ -77,6 +82,7 @@ async fn once(ground: &Ground, machine: &mut Machine, step: &Step) -> Result<Out
         Step::LeaveSwarm => leave::leave(ground, machine).await,
         Step::EndSwarm => leave::end(ground, machine).await,
         Step::RemoveNode => leave::remove(ground, machine).await,
+        Step::Suspend(rest) => suspend(ground, machine, *rest).await,
         Step::Stop => stop(machine).await,
         Step::Destroy => create::destroy(ground, machine, VERB).await,
     }
@@ -89,6 +95,32 @@ async fn start(ground: &Ground, machine: &mut Machine) -> Result<Outcome, Stoppe
         return Ok(Outcome::Unchanged);
     }
     machine.verb(ground, VERB, "start", |cx| async move { driver.start(id, &cx).await }).await?;
+    Ok(Outcome::Done)
+}
+
+async fn suspend(ground: &Ground, machine: &mut Machine, rest: Rest) -> Result<Outcome, Stopped> {
+    let seen = machine.driver.inspect(&machine.id, &machine.cx.within(VERB)).await?;
+    let (way, at_rest) = match rest {
+        Rest::Memory => ("in its memory", Power::Paused),
+        Rest::Disk => ("on disk", Power::Saved),
+    };
+    if seen.is_some_and(|seen| seen.power == at_rest) {
+        return Ok(Outcome::Unchanged);
+    }
+    let (driver, id) = (&machine.driver, &machine.id);
+    let about = driver.about();
+    let able = match rest {
+        Rest::Memory => about.capabilities.suspend,
+        Rest::Disk => about.capabilities.save,
+    };
+    let suspending = driver.suspending().filter(|_| able).ok_or_else(|| {
+        Error::host(format!("the driver `{}` cannot put machines to rest {way}", about.name))
+            .hint("`fleet driver ls` shows what drivers can; `fleet stop` shuts the machine down")
+    })?;
+    // What was known of the guest may not hold when it wakes.
+    let verb = |cx: Cx| async move { suspending.suspend(id, rest, &cx).await };
+    machine.verb(ground, SAVE, "put to rest", verb).await?;
+    (machine.ssh, machine.facts, machine.secured) = (None, None, false);
     Ok(Outcome::Done)
 }
 

@@ -1,11 +1,11 @@
-//! `fleet start`: starts machines and waits for their engines.
+//! `fleet start`: starts or wakes machines and waits for their engines.
 
 use super::{Exit, Global, flow};
 use crate::config::Install;
 use crate::host::Host;
 use crate::plan::Step;
 
-/// Start stopped machines
+/// Start machines that are stopped or at rest
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Machines to start; all of the file if none is named

@@ -168,6 +168,7 @@ fn headline(lane: &Lane) -> String {
             Step::LeaveSwarm => "leave the swarm",
             Step::EndSwarm => "end the swarm",
             Step::RemoveNode if lane.steps.len() == 1 => "take its node out of the swarm",
+            Step::Suspend(_) => "put to rest",
             Step::Stop => "stop",
             Step::Destroy => "destroy",
             Step::Connect
@@ -206,6 +207,7 @@ fn words(step: &Step) -> &'static str {
         Step::LeaveSwarm => "leave the swarm",
         Step::EndSwarm => "leave the swarm, which ends with its last manager",
         Step::RemoveNode => "remove its node from the swarm",
+        Step::Suspend(_) => "put it to rest, with what is in its memory",
         Step::Stop => "shut it down",
         Step::Destroy => "destroy the machine and its disk",
     }

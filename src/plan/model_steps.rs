@@ -46,6 +46,7 @@ pub(super) fn run(
             let vm = vm(world, name);
             (vm.power, vm.silent) = (Power::Running, true);
         }
+        Step::Suspend(_) => vm(world, name).power = Power::Paused,
         Step::Stop => vm(world, name).power = Power::Stopped,
         Step::Connect => assert_eq!(vm(world, name).power, Power::Running, "{name} is off"),
         Step::InstallEngine | Step::ConfigureEngine => {

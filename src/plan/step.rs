@@ -1,5 +1,6 @@
 //! The steps that plans are made of.
 
+use fleet_driver::Rest;
 use fleet_driver::event::StepId;
 
 use crate::config::Role;
@@ -45,6 +46,8 @@ pub enum Step {
     EndSwarm,
     /// Remove the node from the swarm.
     RemoveNode,
+    /// Put the machine to rest with what is in its memory.
+    Suspend(Rest),
     /// Shut the machine down.
     Stop,
     /// Remove the machine.
@@ -73,6 +76,7 @@ impl Step {
             Self::Drain => StepId::Drain,
             Self::LeaveSwarm | Self::EndSwarm => StepId::LeaveSwarm,
             Self::RemoveNode => StepId::RemoveNode,
+            Self::Suspend(_) => StepId::Suspend,
             Self::Stop => StepId::Stop,
             Self::Destroy => StepId::Destroy,
         }
@@ -81,7 +85,7 @@ impl Step {
     /// Whether it takes away what somebody may be using: a reason to ask first.
     pub fn interrupts(&self) -> bool {
         match self {
-            Self::EndSwarm | Self::Stop | Self::Destroy => true,
+            Self::EndSwarm | Self::Suspend(_) | Self::Stop | Self::Destroy => true,
             Self::Adopt
             | Self::Create
             | Self::Resize

@@ -30,6 +30,7 @@ pub(crate) fn doing(step: StepId) -> &'static str {
         StepId::Drain => "draining the node",
         StepId::LeaveSwarm => "leaving the swarm",
         StepId::RemoveNode => "removing the node",
+        StepId::Suspend => "putting to rest",
         StepId::Stop => "stopping",
         StepId::Destroy => "removing",
     }
@@ -57,6 +58,7 @@ pub(super) fn done(step: StepId) -> &'static str {
         StepId::Drain => "node drained",
         StepId::LeaveSwarm => "left the swarm",
         StepId::RemoveNode => "node removed from the swarm",
+        StepId::Suspend => "at rest",
         StepId::Stop => "stopped",
         StepId::Destroy => "removed",
     }
@@ -65,6 +67,7 @@ pub(super) fn done(step: StepId) -> &'static str {
 /// What a machine is once its lane has ended with this step.
 pub(super) fn end(last: Option<StepId>) -> &'static str {
     match last {
+        Some(StepId::Suspend) => "at rest",
         Some(StepId::Stop) => "stopped",
         Some(StepId::Destroy) => "removed",
         Some(StepId::Image) => "image ready",

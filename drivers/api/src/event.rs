@@ -148,6 +148,8 @@ pub enum StepId {
     LeaveSwarm,
     /// Remove the node from the swarm.
     RemoveNode,
+    /// Put the machine to rest with what is in its memory.
+    Suspend,
     /// Stop the machine.
     Stop,
     /// Remove the machine.
