@@ -1,6 +1,6 @@
 //! First contact: waiting for a guest that may never come, and taking its seed away.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fleet_driver::event::Outcome;
@@ -74,10 +74,10 @@ pub(super) async fn connect(ground: &Ground, machine: &mut Machine) -> Result<Ou
         host_key: record.host_key,
         key: ground.key()?.clone(),
     };
-    let log = sighting.console.as_ref().map(|c| c.log.clone());
+    let printed = Printed::of(machine, &sighting);
     let connected = tokio::select! {
         connected = Ssh::wait_for(&target, contact, &cx) => connected,
-        stuck = stuck(machine, log.as_deref(), silence) => Err(stuck),
+        stuck = stuck(machine, &printed, silence) => Err(stuck),
     };
     match connected {
         Ok(ssh) => {
@@ -85,6 +85,7 @@ pub(super) async fn connect(ground: &Ground, machine: &mut Machine) -> Result<Ou
             Ok(Outcome::Unchanged)
         }
         Err(error) => {
+            let log = printed.log().await;
             Err(explained(error, &machine.name, &sighting, log.as_deref(), silence).into())
         }
     }
@@ -98,11 +99,64 @@ async fn sight(machine: &Machine) -> Result<Sighting> {
     })
 }
 
+/// What a machine prints on its console.
+struct Printed<'a> {
+    machine: &'a Machine,
+    source: Source,
+}
+
+enum Source {
+    /// Nobody keeps it.
+    Nowhere,
+    /// It is in a file that grows.
+    File(PathBuf),
+    /// The driver brings it when it is asked.
+    Driver,
+}
+
+impl<'a> Printed<'a> {
+    fn of(machine: &'a Machine, sighting: &Sighting) -> Self {
+        let source = match &sighting.console {
+            Some(console) => Source::File(console.log.clone()),
+            None if machine.driver.about().capabilities.console => Source::Driver,
+            None => Source::Nowhere,
+        };
+        Self { machine, source }
+    }
+
+    /// The file that holds it now, if it can be had.
+    async fn log(&self) -> Option<PathBuf> {
+        match &self.source {
+            Source::Nowhere => None,
+            Source::File(log) => Some(log.clone()),
+            Source::Driver => {
+                let cx = self.machine.cx.within(Duration::from_secs(20));
+                let asked = self.machine.driver.console(&self.machine.id, &cx).await;
+                asked.ok().flatten().map(|console| console.log)
+            }
+        }
+    }
+
+    /// How much it is, where that is known.
+    async fn length(&self) -> Option<u64> {
+        let log = self.log().await?;
+        Some(std::fs::metadata(log).map_or(0, |m| m.len()))
+    }
+
+    /// How often to look whether it is more: what the driver brings may come from afar.
+    fn look_every(&self) -> Duration {
+        match self.source {
+            Source::Nowhere | Source::File(_) => Duration::from_secs(1),
+            Source::Driver => STUCK / 4,
+        }
+    }
+}
+
 /// Resolves when the console has been silent for too long, or the machine has
 /// stopped running.
-async fn stuck(machine: &Machine, log: Option<&Path>, silence: Silence) -> Error {
-    let length = |log: &Path| std::fs::metadata(log).map_or(0, |m| m.len());
-    let mut last = (log.map_or(0, length), Instant::now());
+async fn stuck(machine: &Machine, printed: &Printed<'_>, silence: Silence) -> Error {
+    let mut last = (printed.length().await, Instant::now());
+    let mut looked = Instant::now();
     loop {
         if let Err(error) = wait::pause_for(&machine.cx, Duration::from_secs(1)).await {
             return error;
@@ -115,10 +169,14 @@ async fn stuck(machine: &Machine, log: Option<&Path>, silence: Silence) -> Error
                 Silence::Hangs => "the machine has stopped",
             });
         }
-        let now = log.map_or(0, length);
+        if looked.elapsed() < printed.look_every() {
+            continue;
+        }
+        looked = Instant::now();
+        let now = printed.length().await;
         if now != last.0 {
             last = (now, Instant::now());
-        } else if silence == Silence::Boots && log.is_some() && last.1.elapsed() > STUCK {
+        } else if silence == Silence::Boots && now.is_some() && last.1.elapsed() > STUCK {
             return Error::driver(format!(
                 "the boot makes no progress: its console has been silent for {} s",
                 STUCK.as_secs()
@@ -157,10 +215,17 @@ fn explained(
              console: `fleet logs {machine}`"
         ));
     }
-    if sighting.details.get("accel").is_some_and(|accel| accel == "kvm") {
-        return error.hint(
-            "KVM may not work for guests on this host: set `accel = \"tcg\"` in `[driver.qemu]`, then `fleet down` and `fleet up`",
-        );
+    // What the drivers call it, and how it is turned off.
+    for (detail, option) in [
+        ("accel", "`accel = \"tcg\"` in `[driver.qemu]`"),
+        ("type", "`type = \"qemu\"` in `[driver.libvirt]`"),
+    ] {
+        if sighting.details.get(detail).is_some_and(|value| value == "kvm") {
+            return error.hint(format!(
+                "KVM may not work for guests on this host: set {option}, then `fleet down` and \
+                 `fleet up`"
+            ));
+        }
     }
     error.hint(format!("look at its console: `fleet logs {machine}`"))
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fleet_driver::wait::pause_for;
 use fleet_driver::{Console, Error, Result};
@@ -14,6 +14,8 @@ use crate::host::Host;
 
 /// How often `--follow` looks for more.
 const LOOK: Duration = Duration::from_millis(200);
+/// How often a driver is asked for more that has to bring it.
+const ASK: Duration = Duration::from_secs(2);
 /// How much is read at once.
 const BLOCK: u64 = 64 << 10;
 /// `--follow` has no limit of its own.
@@ -36,7 +38,9 @@ pub struct Args {
 pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let session = Session::open(host, global)?;
     let name = session.one(args.name.as_deref())?.name.clone();
+    let standing = session.sighting(&name).await?.console.is_some();
     let console = console(&session, &name).await?;
+    let mut asked = Instant::now();
     let mut cleaner = cleaner(host);
     let mut place = Place::at_tail(&console.log, args.lines)?;
     let mut text = Lossy::default();
@@ -53,6 +57,11 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
         if pause_for(&session.cx().within(FOREVER), LOOK).await.is_err() {
             break;
         }
+        // The file grows by itself, or when the driver is asked.
+        if !standing && asked.elapsed() > ASK {
+            self::console(&session, &name).await?;
+            asked = Instant::now();
+        }
     }
     if !ended {
         host.out("\n")?;
@@ -65,8 +74,10 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
 /// # Errors
 /// `NotFound` if it has none.
 pub(super) async fn console(session: &Session, name: &str) -> Result<Console> {
-    let sighting = session.sighting(name).await?;
-    sighting.console.ok_or_else(|| {
+    session.sighting(name).await?;
+    let cx = session.cx().within(Duration::from_secs(30));
+    let console = session.driver(name)?.console(&session.id(name), &cx).await?;
+    console.ok_or_else(|| {
         let driver = session.store.record(name).map_or("", |record| &record.driver);
         Error::not_found(format!("`{name}` has no serial console"))
             .with("driver", driver)
