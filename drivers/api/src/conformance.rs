@@ -9,7 +9,8 @@
 //! fleet_driver::conformance!(Stand::new());
 //! ```
 //!
-//! The macro makes one test of every check. A check ends at the first violated line
+//! The macro makes one test of every check, and [`checks`] gives the same as data. A
+//! check ends at the first violated line
 //! and quotes it. What the check made is destroyed, whether it passed or not.
 
 mod bench;
@@ -18,12 +19,15 @@ pub mod cuts;
 pub mod life;
 pub mod lines;
 pub mod marks;
+pub mod rest;
+pub mod snapshots;
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use bench::Bench;
+pub use bench::{Bench, Violation};
 
 use crate::run::{Run, System};
 use crate::{Answer, Cx, Driver, ImageFile, MachineId, VmSpec};
@@ -79,6 +83,11 @@ pub trait Fixture: Send + Sync + 'static {
         Box::pin(async { Ok(()) })
     }
 
+    /// What a guest that is awake has printed on its console for sure.
+    fn prints(&self) -> Option<&'static str> {
+        None
+    }
+
     /// How long a deaf guest is asked to shut down.
     fn patience(&self) -> Duration {
         Duration::from_secs(2)
@@ -106,36 +115,88 @@ pub enum Cut {
     After(Duration),
 }
 
-/// Runs one check on a fixture, then destroys what it made; used by the macro.
-///
-/// # Panics
-/// With the violated line of the contract.
-pub async fn run<F, C, A>(name: &str, fixture: F, check: C)
-where
-    F: Fixture,
-    C: FnOnce(Arc<Bench>) -> A,
-    A: Future<Output = ()> + Send + 'static,
-{
-    if fixture.skips().iter().any(|(skipped, _)| *skipped == name) {
-        return;
-    }
-    let bench = Arc::new(Bench::new(Arc::new(fixture)));
-    let ended = tokio::spawn(check(bench.clone())).await;
-    let swept = tokio::spawn(async move { bench.sweep().await }).await;
-    for result in [ended, swept] {
-        if let Err(failed) = result {
-            std::panic::resume_unwind(failed.into_panic());
+/// One check of the contract.
+pub struct Check {
+    /// Its name.
+    pub name: &'static str,
+    run: fn(Arc<Bench>) -> Running,
+}
+
+/// A check at work.
+type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// How a check ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// The driver keeps what the check looks at.
+    Passed,
+    /// There was nothing to look at, for this reason.
+    Skipped(String),
+    /// It does not.
+    Failed(Violation),
+}
+
+/// All checks of the contract, in the order in which they are best read.
+pub fn checks() -> Vec<Check> {
+    crate::each_conformance_check!(conformance_data;)
+}
+
+impl Check {
+    /// Runs the check on a fixture, then destroys what it made.
+    ///
+    /// A check that panics, for whatever reason, has failed.
+    pub async fn run(&self, fixture: Arc<dyn Fixture>) -> Ended {
+        if let Some((_, reason)) = fixture.skips().iter().find(|(name, _)| *name == self.name) {
+            return Ended::Skipped((*reason).to_owned());
         }
+        let bench = Arc::new(Bench::new(fixture));
+        let ended = tokio::spawn((self.run)(bench.clone())).await;
+        let skipped = bench.skipped();
+        let swept = tokio::spawn(async move { bench.sweep().await }).await;
+        for result in [ended, swept] {
+            if let Err(failed) = result {
+                return Ended::Failed(violation(failed));
+            }
+        }
+        skipped.map_or(Ended::Passed, |reason| Ended::Skipped(reason.to_owned()))
     }
 }
 
-/// Makes one test of every check of the contract.
+/// What a panic was about.
+fn violation(failed: tokio::task::JoinError) -> Violation {
+    let payload = match failed.try_into_panic() {
+        Ok(payload) => payload,
+        Err(ended) => Box::new(ended.to_string()),
+    };
+    let text = match payload.downcast::<Violation>() {
+        Ok(violation) => return *violation,
+        Err(other) => match other.downcast::<String>() {
+            Ok(text) => *text,
+            Err(other) => other.downcast_ref::<&str>().unwrap_or(&"it says nothing").to_string(),
+        },
+    };
+    let line = "(none: the check itself panicked)".to_owned();
+    Violation { line, but: text, place: String::new() }
+}
+
+/// Runs one check on a fixture; used by the macro.
 ///
-/// The expression makes a [`Fixture`]; it is evaluated for each test.
+/// # Panics
+/// With the violated line of the contract, or if there is no such check.
+pub async fn run<F: Fixture>(name: &str, fixture: F) {
+    let all = checks();
+    let check = all.iter().find(|check| check.name == name).expect("checks are called by name");
+    if let Ended::Failed(violation) = check.run(Arc::new(fixture)).await {
+        panic!("{violation}");
+    }
+}
+
+/// The one list of all checks; hands it to another macro of this crate.
+#[doc(hidden)]
 #[macro_export]
-macro_rules! conformance {
-    ($fixture:expr) => {
-        $crate::conformance_tests!($fixture;
+macro_rules! each_conformance_check {
+    ($then:ident; $($argument:expr)?) => {
+        $crate::$then! { $($argument)?;
             life::unknown_is_none
             life::destroying_the_unknown_succeeds
             life::created_is_stopped_and_listed
@@ -178,7 +239,43 @@ macro_rules! conformance {
             cuts::dropped_unseed
             cuts::dropped_destroy
             cuts::dropped_destroy_then_create
-        );
+            rest::abilities_are_those_announced
+            rest::cards_stay_the_same
+            rest::one_card_has_the_lab_address
+            rest::a_console_can_be_read
+            rest::a_machine_at_rest_goes_on
+            rest::a_hard_stop_ends_the_rest
+            rest::only_running_machines_rest
+            snapshots::snapshots_are_listed_in_order
+            snapshots::a_snapshot_is_refused
+            snapshots::revert_brings_back_the_power
+            snapshots::forget_twice
+            snapshots::destroy_removes_snapshots
+        }
+    };
+}
+
+/// The checks as data.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_data {
+    (; $($group:ident :: $check:ident)*) => {
+        vec![$(
+            $crate::conformance::Check {
+                name: stringify!($check),
+                run: |bench| Box::pin($crate::conformance::$group::$check(bench)),
+            }
+        ),*]
+    };
+}
+
+/// Makes one test of every check of the contract.
+///
+/// The expression makes a [`Fixture`]; it is evaluated for each test.
+#[macro_export]
+macro_rules! conformance {
+    ($fixture:expr) => {
+        $crate::each_conformance_check!(conformance_tests; $fixture);
     };
 }
 
@@ -190,21 +287,8 @@ macro_rules! conformance_tests {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $check() {
-                let check = $crate::conformance::$group::$check;
-                $crate::conformance::run(stringify!($check), $fixture, check).await;
+                $crate::conformance::run(stringify!($check), $fixture).await;
             }
         )*
-
-        /// Runs all checks of the suite by their names; for tests of the suite itself.
-        #[allow(dead_code)]
-        async fn conformance_check(name: &str, fixture: impl $crate::conformance::Fixture) {
-            match name {
-                $(stringify!($check) => {
-                    let check = $crate::conformance::$group::$check;
-                    $crate::conformance::run(name, fixture, check).await;
-                })*
-                other => panic!("there is no check `{other}`"),
-            }
-        }
     };
 }

@@ -3,6 +3,7 @@
 
 mod disk;
 mod driver;
+mod rest;
 #[cfg(test)]
 mod tests;
 mod world;
@@ -56,6 +57,16 @@ pub enum Verb {
     Unseed,
     /// `destroy`.
     Destroy,
+    /// `suspend`.
+    Suspend,
+    /// `snapshot`.
+    Snapshot,
+    /// `snapshots`.
+    Snapshots,
+    /// `revert`.
+    Revert,
+    /// `forget`.
+    Forget,
 }
 
 /// A verb that was called.

@@ -12,7 +12,7 @@
 //! sleep by itself, start processes other than through [`Cx::run`], or hold state
 //! that matters between two verbs.
 
-#[cfg(feature = "testing")]
+#[cfg(feature = "conformance")]
 pub mod conformance;
 mod context;
 mod error;

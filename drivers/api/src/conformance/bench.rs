@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Cut, Fixture, lines};
 use crate::event::Reporter;
 use crate::{
-    Answer, Cx, Driver, Error, ErrorKind, MachineId, Power, Result, Secret, Sighting, Stop, VmSpec,
+    Answer, Capabilities, Cx, Driver, Error, ErrorKind, MachineId, Power, Rest, Result, Secret,
+    Sighting, Stop, VmSpec,
 };
 
 /// The fleet that most checks use.
@@ -26,14 +27,39 @@ pub struct Bench {
     pub(super) fixture: Arc<dyn Fixture>,
     scratch: TempDir,
     made: Mutex<Vec<MachineId>>,
+    skipped: Mutex<Option<&'static str>>,
+}
+
+/// How a check fails: the payload of its panic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The line of the contract.
+    pub line: String,
+    /// What the driver did instead.
+    pub but: String,
+    /// Where in the suite this was seen.
+    pub place: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, but, place } = self;
+        write!(f, "the contract says: {line}\nbut {but}\n({place})")
+    }
 }
 
 /// Ends the check with the violated line.
+///
+/// Whoever runs the check says so: the panic itself prints nothing.
+#[track_caller]
 pub(super) fn violated(line: &str, but: impl fmt::Display) -> ! {
-    panic!("the contract says: {line}\nbut {but}");
+    let place = std::panic::Location::caller().to_string();
+    let violation = Violation { line: line.to_owned(), but: but.to_string(), place };
+    std::panic::resume_unwind(Box::new(violation))
 }
 
 /// Checks a line of the contract.
+#[track_caller]
 pub(super) fn holds(line: &str, truth: bool, but: impl fmt::Display) {
     if !truth {
         violated(line, but);
@@ -41,6 +67,7 @@ pub(super) fn holds(line: &str, truth: bool, but: impl fmt::Display) {
 }
 
 /// Checks that a verb did its work.
+#[track_caller]
 pub(super) fn fine<T>(line: &str, what: &str, result: Result<T>) -> T {
     match result {
         Ok(value) => value,
@@ -49,6 +76,7 @@ pub(super) fn fine<T>(line: &str, what: &str, result: Result<T>) -> T {
 }
 
 /// Checks that a verb failed with an error of this kind.
+#[track_caller]
 pub(super) fn fails<T>(line: &str, what: &str, kind: ErrorKind, result: Result<T>) -> Error {
     match result {
         Err(error) if error.kind() == kind => error,
@@ -64,7 +92,26 @@ impl Bench {
             fixture,
             scratch: scratch.expect("a temporary folder can be made"),
             made: Mutex::default(),
+            skipped: Mutex::default(),
         }
+    }
+
+    /// Whether the check has nothing to look at, for the reason that is then noted.
+    pub(super) fn skips(&self, reason: &'static str, truth: bool) -> bool {
+        if truth {
+            self.skipped.lock().expect("no check panics here").get_or_insert(reason);
+        }
+        truth
+    }
+
+    /// Why the check did not look at anything.
+    pub(super) fn skipped(&self) -> Option<&'static str> {
+        *self.skipped.lock().expect("no check panics here")
+    }
+
+    /// What the driver says it can do.
+    pub(super) fn can(&self) -> Capabilities {
+        self.driver().about().capabilities
     }
 
     pub(super) fn driver(&self) -> Arc<dyn Driver> {
@@ -125,6 +172,14 @@ impl Bench {
 
     pub(super) async fn destroy(&self, id: &MachineId) -> Result<()> {
         self.ends("destroy", self.driver().destroy(id, &self.cx())).await
+    }
+
+    pub(super) async fn suspend(&self, id: &MachineId, rest: Rest) -> Result<()> {
+        let (driver, cx) = (self.driver(), self.cx());
+        let suspending = driver
+            .suspending()
+            .unwrap_or_else(|| violated(lines::verbs::SUSPENDING, "the driver has no `suspend`"));
+        self.ends("suspend", suspending.suspend(id, rest, &cx)).await
     }
 
     pub(super) async fn list(&self, fleet: Option<&str>) -> Vec<MachineId> {

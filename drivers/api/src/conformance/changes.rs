@@ -89,7 +89,7 @@ pub async fn a_disk_only_grows(bench: Arc<Bench>) {
 
 /// `create` without a seed takes none away, and one with a seed brings none back.
 pub async fn a_seed_stays_as_it_is(bench: Arc<Bench>) {
-    if !bench.driver().about().capabilities.seed {
+    if bench.skips("it passes no seed", !bench.can().seed) {
         return;
     }
     let id = bench.stopped("host1", 1).await;

@@ -144,7 +144,7 @@ pub async fn dropped_stop(bench: Arc<Bench>) {
 
 /// After a dropped `unseed`, another one takes the seed away.
 pub async fn dropped_unseed(bench: Arc<Bench>) {
-    if !bench.driver().about().capabilities.seed {
+    if bench.skips("it passes no seed", !bench.can().seed) {
         return;
     }
     let mut cuts = Cuts::of(&bench);

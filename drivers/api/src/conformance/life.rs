@@ -81,7 +81,7 @@ pub async fn another_image_conflicts(bench: Arc<Bench>) {
 
 /// Another address for the same id is a conflict.
 pub async fn another_address_conflicts(bench: Arc<Bench>) {
-    if !bench.driver().about().capabilities.static_addresses {
+    if bench.skips("it gives no static addresses", !bench.can().static_addresses) {
         return;
     }
     let id = bench.stopped("host1", 1).await;
@@ -132,6 +132,7 @@ pub async fn stop_twice_hard(bench: Arc<Bench>) {
 pub async fn stop_twice_soft(bench: Arc<Bench>) {
     let id = bench.id("host1");
     let Some(spec) = bench.fixture.obedient(&id, bench.spec(1)) else {
+        bench.skips("no guest shuts down when asked", true);
         return;
     };
     fine(lines::verbs::CREATE, "create", bench.create(&id, &spec).await);
@@ -148,6 +149,7 @@ pub async fn stop_twice_soft(bench: Arc<Bench>) {
 pub async fn soft_stop_of_a_deaf_guest(bench: Arc<Bench>) {
     let id = bench.id("host1");
     let Some(spec) = bench.fixture.deaf(&id, bench.spec(1)) else {
+        bench.skips("no guest ignores the wish to shut down", true);
         return;
     };
     fine(lines::verbs::CREATE, "create", bench.create(&id, &spec).await);

@@ -36,6 +36,18 @@ lines! {
     DESTROY_RUNNING = "A running machine is stopped hard.";
     DESTROY_SCRATCH = "Nothing is left in [`Cx::scratch`], nor is an empty folder of its fleet.";
     DESTROY_ALONE = "Never touches the image or another machine.";
+    CARDS_SAME = "Changes nothing, and says the same again for the same machine and spec.";
+    CARDS_LAB = "One card has the lab address of the spec, unless the hypervisor hands out addresses by itself.";
+    GOES_ON = "A machine at rest goes on where it was.";
+    HARD_STOP_AT_REST = "[`Stop::Hard`] takes what a machine at rest had in its memory.";
+    CONSOLE_LOG = "The log holds what the machine has printed until now.";
+    CONSOLE_SOCKET = "While the machine runs and this value of the driver lives, the socket is its console.";
+    REST_REFUSED = "An absent machine is [`ErrorKind::NotFound`], a stopped one [`ErrorKind::Conflict`].";
+    AT_REST = "A machine at rest is [`Power::Paused`] or [`Power::Saved`]; resting twice the same way succeeds.";
+    SNAPSHOT_REFUSED = "An absent machine is [`ErrorKind::NotFound`], a name that is taken [`ErrorKind::Conflict`].";
+    REVERT_UNKNOWN = "An unknown snapshot is [`ErrorKind::NotFound`].";
+    FORGET_TWICE = "Removing an unknown snapshot succeeds.";
+    DESTROY_SNAPSHOTS = "`destroy` removes all of them.";
 }
 
 /// What the verbs themselves say in their first sentences.
@@ -50,6 +62,28 @@ pub mod verbs {
     pub const LIST: &str = "Lists the machines of `fleet`, or of every fleet.";
     /// `destroy`.
     pub const DESTROY: &str = "Removes a machine and everything that belongs to it alone.";
+    /// `cards`.
+    pub const CARDS: &str =
+        "Says what network cards the guest will find, and how each gets its address.";
+    /// `console`.
+    pub const CONSOLE: &str =
+        "Makes the serial console reachable; none where the driver keeps none.";
+    /// `suspending`.
+    pub const SUSPENDING: &str =
+        "Putting machines to rest, where the driver can; [`Capabilities`] says which ways.";
+    /// `snapshotting`.
+    pub const SNAPSHOTTING: &str = "Snapshots, where the driver can.";
+    /// `suspend`.
+    pub const SUSPEND: &str = "Puts a running machine to rest.";
+    /// `snapshot`.
+    pub const SNAPSHOT: &str = "Takes a snapshot; a running machine runs on.";
+    /// `snapshots`.
+    pub const SNAPSHOTS: &str = "Lists the snapshots of a machine, the oldest first.";
+    /// `revert`.
+    pub const REVERT: &str =
+        "Brings a machine back to a snapshot; it then runs if it ran at that moment.";
+    /// `forget`.
+    pub const FORGET: &str = "Removes a snapshot, not what the machine is now.";
 }
 
 #[cfg(test)]
@@ -94,6 +128,8 @@ mod tests {
             include_str!("marks.rs"),
             include_str!("changes.rs"),
             include_str!("cuts.rs"),
+            include_str!("rest.rs"),
+            include_str!("snapshots.rs"),
         ];
         let source = include_str!("lines.rs");
         for line in ALL {
@@ -102,6 +138,26 @@ mod tests {
             let used = checks.iter().any(|check| check.contains(&format!("lines::{name}")))
                 || include_str!("bench.rs").contains(&format!("lines::{name}"));
             assert!(used, "no check quotes lines::{name}");
+        }
+    }
+
+    #[test]
+    fn what_verbs_say_first_is_what_is_quoted() {
+        let text = include_str!("../lib.rs");
+        let joined: Vec<&str> =
+            text.lines().map(|line| line.trim().trim_start_matches("///").trim()).collect();
+        let joined = joined.join(" ");
+        let source = include_str!("lines.rs");
+        let quoted = source.split("pub mod verbs").nth(1).expect("it is in this file");
+        let quoted = quoted.split("#[cfg(test)]").next().expect("the tests come last");
+        let sentences: Vec<&str> = quoted
+            .split(": &str = \"")
+            .skip(1)
+            .filter_map(|rest| rest.split("\";").next())
+            .collect();
+        assert_eq!(sentences.len(), 14);
+        for sentence in sentences {
+            assert!(joined.contains(sentence), "no verb says: {sentence}");
         }
     }
 }

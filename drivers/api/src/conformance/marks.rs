@@ -187,7 +187,7 @@ async fn is_unseeded(bench: &Bench, id: &MachineId) {
 
 /// Taking the seed from a stopped machine, twice, then starting it.
 pub async fn unseed_of_a_stopped_machine(bench: Arc<Bench>) {
-    if !bench.driver().about().capabilities.seed {
+    if bench.skips("it passes no seed", !bench.can().seed) {
         return;
     }
     let id = bench.stopped("host1", 1).await;
@@ -203,7 +203,7 @@ pub async fn unseed_of_a_stopped_machine(bench: Arc<Bench>) {
 
 /// Taking the seed from a running machine, twice, then starting it again.
 pub async fn unseed_of_a_running_machine(bench: Arc<Bench>) {
-    if !bench.driver().about().capabilities.seed {
+    if bench.skips("it passes no seed", !bench.can().seed) {
         return;
     }
     let id = bench.running("host1", 1).await;

@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::world::{Life, Machine, Made, World};
-use crate::spec::{Forward, ImageFile, LabNic, Power, VmSpec};
+use crate::spec::{Forward, ImageFile, LabNic, Power, Snapshot, VmSpec};
 use crate::{MachineId, Secret};
 
 /// A folder with a world in it.
@@ -31,7 +31,7 @@ struct Known {
     generation: Option<u64>,
     text: String,
     made: u64,
-    /// The incarnations of the machines that were running.
+    /// The incarnations of the machines that were running or at rest.
     running: BTreeSet<u64>,
 }
 
@@ -138,6 +138,8 @@ struct WrittenMachine {
     #[serde(default)]
     mark: BTreeMap<String, String>,
     seed: BTreeMap<String, String>,
+    #[serde(default)]
+    snapshots: Vec<Snapshot>,
 }
 
 const HOPELESS: &str = "the folder of a test's world is there and can be written";
@@ -224,7 +226,9 @@ impl Disk {
 }
 
 fn running(world: &World) -> BTreeSet<u64> {
-    let on = world.machines.values().filter(|m| m.power == Power::Running);
+    // Whoever wakes up has not been started again.
+    let on = |m: &&Machine| matches!(m.power, Power::Running | Power::Paused | Power::Saved);
+    let on = world.machines.values().filter(on);
     on.map(|machine| machine.life.incarnation).collect()
 }
 
@@ -270,6 +274,7 @@ fn written(id: &MachineId, machine: &Machine) -> WrittenMachine {
         options,
         mark,
         seed: seed.into_iter().map(|(name, bytes)| (name, text(bytes.expose()))).collect(),
+        snapshots: machine.snapshots.clone(),
     }
 }
 
@@ -301,6 +306,7 @@ fn whole(written: WrittenMachine) -> (MachineId, Machine) {
         seeded: written.seeded,
         made: if written.whole { Made::Whole } else { Made::Half },
         life: Life { incarnation: written.incarnation, boots: written.boots },
+        snapshots: written.snapshots,
     };
     (MachineId::new(written.fleet, written.machine), machine)
 }

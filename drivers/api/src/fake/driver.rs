@@ -11,10 +11,10 @@ use super::{Call, Fake, Verb};
 use crate::error::{Error, Result};
 use crate::spec::{About, Finding, Forward, Level, Power, Protocol, Sighting, Stop, VmSpec};
 use crate::wait::pause_for;
-use crate::{Answer, Cx, Driver, MachineId};
+use crate::{Answer, Cx, Driver, MachineId, Snapshots, Suspend};
 
 /// A verb that runs; counted until it is dropped.
-struct Running<'a> {
+pub(super) struct Running<'a> {
     fake: &'a Fake,
     troubles: Vec<What>,
 }
@@ -32,7 +32,7 @@ impl Running<'_> {
     }
 
     /// Gives others a turn, and fails if half-way was ordered to be the end.
-    async fn half_way(&self, cx: &Cx) -> Result<()> {
+    pub(super) async fn half_way(&self, cx: &Cx) -> Result<()> {
         tokio::task::yield_now().await;
         self.trouble(Moment::HalfWay)?;
         in_time(cx)
@@ -51,7 +51,12 @@ fn in_time(cx: &Cx) -> Result<()> {
 }
 
 impl Fake {
-    async fn enter(&self, verb: Verb, machines: &[&str], cx: &Cx) -> Result<Running<'_>> {
+    pub(super) async fn enter(
+        &self,
+        verb: Verb,
+        machines: &[&str],
+        cx: &Cx,
+    ) -> Result<Running<'_>> {
         let running = {
             let mut world = self.world();
             let machine = match verb {
@@ -61,7 +66,12 @@ impl Fake {
                 | Verb::Start
                 | Verb::Stop
                 | Verb::Unseed
-                | Verb::Destroy => machines.first().map(|name| (*name).to_owned()),
+                | Verb::Destroy
+                | Verb::Suspend
+                | Verb::Snapshot
+                | Verb::Snapshots
+                | Verb::Revert
+                | Verb::Forget => machines.first().map(|name| (*name).to_owned()),
             };
             world.calls.push(Call { verb, machine });
             world.running += 1;
@@ -84,7 +94,11 @@ impl Fake {
     }
 
     /// Changes a machine that exists completely.
-    fn change<T>(&self, id: &MachineId, change: impl FnOnce(&mut Machine) -> T) -> Result<T> {
+    pub(super) fn change<T>(
+        &self,
+        id: &MachineId,
+        change: impl FnOnce(&mut Machine) -> T,
+    ) -> Result<T> {
         match self.world().machines.get_mut(id) {
             Some(machine) if machine.made == Made::Whole => Ok(change(machine)),
             Some(_) => Err(Error::driver("the machine is half-made").hint("create it again")),
@@ -206,6 +220,7 @@ impl Driver for Fake {
                     seeded: !spec.seed.is_empty(),
                     made: Made::Half,
                     life: Life::default(),
+                    snapshots: Vec::new(),
                 };
                 world.machines.insert(id.clone(), machine);
             }
@@ -278,6 +293,15 @@ impl Driver for Fake {
             self.world().machines.remove(id);
             Ok(())
         })
+    }
+
+    fn suspending(&self) -> Option<&dyn Suspend> {
+        let can = self.world().capabilities;
+        (can.suspend || can.save).then_some(self)
+    }
+
+    fn snapshotting(&self) -> Option<&dyn Snapshots> {
+        self.world().capabilities.snapshots.then_some(self)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{ANY, Call, Verb};
 use crate::error::Error;
-use crate::spec::{Finding, Power, VmSpec};
+use crate::spec::{Finding, Power, Snapshot, VmSpec};
 use crate::{Capabilities, MachineId};
 
 pub(super) struct World {
@@ -42,6 +42,9 @@ impl Default for World {
             capabilities: Capabilities {
                 seed: true,
                 static_addresses: true,
+                suspend: true,
+                save: true,
+                snapshots: true,
                 ..Capabilities::default()
             },
         }
@@ -69,6 +72,8 @@ pub(super) struct Machine {
     pub(super) seeded: bool,
     pub(super) made: Made,
     pub(super) life: Life,
+    /// The oldest first.
+    pub(super) snapshots: Vec<Snapshot>,
 }
 
 /// What a machine that lives in a file has been through.

@@ -1,16 +1,18 @@
 //! Broken drivers, each with one flaw, and the check that must catch it.
 
+mod rest;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleet_driver::conformance::{Fixture, lines};
+use fleet_driver::conformance::{Fixture, lines, run};
 use fleet_driver::fake::Fake;
 use fleet_driver::{
-    About, Answer, Cx, Driver, Error, ErrorKind, Finding, ImageFile, MachineId, Power, Sighting,
-    Stop, VmSpec,
+    About, Answer, Card, Console, Cx, Driver, Error, ErrorKind, Finding, ImageFile, MachineId,
+    Power, Sighting, Snapshots, Stop, Suspend, VmSpec,
 };
 
-use super::{conformance_check, image, spec};
+use super::{image, spec};
 
 /// One thing that a driver does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,25 @@ enum Flaw {
     UnseedStops,
     ForgetsWithTheValue,
     IgnoresTheDeadline,
+    RestIsNotAnnounced,
+    SnapshotsAreNotAnnounced,
+    CardsChange,
+    CardsHaveNoLabAddress,
+    CardsShareAnAddress,
+    ConsoleIsNotAnnounced,
+    ConsoleHasNoLog,
+    ConsoleHasNoSocket,
+    SuspendDoesNothing,
+    SuspendTwiceFails,
+    StoppedMachinesRest,
+    NobodyWakesUp,
+    HardStopKeepsTheMemory,
+    SnapshotsAreSorted,
+    SnapshotsAreReplaced,
+    RevertNeverStarts,
+    RevertToTheUnknownSucceeds,
+    ForgetTwiceFails,
+    SnapshotsOutliveTheMachine,
 }
 
 #[derive(Clone)]
@@ -73,7 +94,35 @@ impl Mutant {
 
 impl Driver for Mutant {
     fn about(&self) -> About {
-        self.fake.about()
+        let mut about = self.fake.about();
+        let can = &mut about.capabilities;
+        can.console = self.has_console() && !self.is(Flaw::ConsoleIsNotAnnounced);
+        if self.is(Flaw::RestIsNotAnnounced) {
+            (can.suspend, can.save) = (false, false);
+        }
+        can.snapshots &= !self.is(Flaw::SnapshotsAreNotAnnounced);
+        about
+    }
+
+    fn cards<'a>(
+        &'a self,
+        id: &'a MachineId,
+        spec: &'a VmSpec,
+        cx: &'a Cx,
+    ) -> Answer<'a, Vec<Card>> {
+        Box::pin(self.dealt(id, spec, cx))
+    }
+
+    fn console<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, Option<Console>> {
+        Box::pin(async { Ok(self.has_console().then(|| self.written(id, cx))) })
+    }
+
+    fn suspending(&self) -> Option<&dyn Suspend> {
+        Some(self)
+    }
+
+    fn snapshotting(&self) -> Option<&dyn Snapshots> {
+        Some(self)
     }
 
     fn check<'a>(
@@ -168,6 +217,7 @@ impl Driver for Mutant {
                 }
                 result => result?,
             }
+            self.haunt(id, cx).await?;
             if self.is(Flaw::CreateStarts) { self.fake.start(id, cx).await } else { Ok(()) }
         })
     }
@@ -179,6 +229,7 @@ impl Driver for Mutant {
             }
             match self.power(id, cx).await? {
                 None if self.is(Flaw::StartOfTheAbsentSucceeds) => Ok(()),
+                Some(Power::Paused | Power::Saved) if self.is(Flaw::NobodyWakesUp) => Ok(()),
                 Some(Power::Running) if self.is(Flaw::StartTwiceFails) => {
                     Err(Error::driver("it runs already"))
                 }
@@ -189,6 +240,11 @@ impl Driver for Mutant {
 
     fn stop<'a>(&'a self, id: &'a MachineId, how: Stop, cx: &'a Cx) -> Answer<'a, ()> {
         Box::pin(async move {
+            if self.is(Flaw::HardStopKeepsTheMemory)
+                && self.power(id, cx).await? == Some(Power::Saved)
+            {
+                return Ok(());
+            }
             match self.fake.stop(&self.short(id), how, cx).await {
                 Err(e) if e.kind() == ErrorKind::Busy && self.is(Flaw::DeafGuestIsADriverError) => {
                     Err(Error::driver("the guest is deaf"))
@@ -327,9 +383,9 @@ const CAUGHT: &[(Flaw, &str, &str)] = &[
 
 #[tokio::test]
 async fn every_flaw_is_caught_with_its_line() {
-    for (flaw, check, line) in CAUGHT {
+    for (flaw, check, line) in CAUGHT.iter().chain(rest::CAUGHT) {
         let mutant = Mutant { fake: Fake::new(), flaw: *flaw };
-        let failed = tokio::spawn(conformance_check(check, mutant)).await;
+        let failed = tokio::spawn(run(check, mutant)).await;
         let panic = failed.expect_err(&format!("{flaw:?} passes {check}")).into_panic();
         let text = panic.downcast_ref::<String>().expect("a check panics with a text");
         assert!(text.contains(line), "{flaw:?} in {check} should violate\n{line}\nbut: {text}");

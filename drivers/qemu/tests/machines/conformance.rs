@@ -30,6 +30,10 @@ impl Fixture for Stand {
         Box::pin(self.up(id, cx))
     }
 
+    fn prints(&self) -> Option<&'static str> {
+        Some(crate::stand::UP)
+    }
+
     fn limit(&self) -> Duration {
         Duration::from_secs(120)
     }

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 /// Says that it is there and switches itself off at the press of the power button;
 /// the source is beside it.
 const BUTTON: &[u8; 512] = include_bytes!("guest/button.bin");
-const UP: &str = "fleet: the guest is up";
+pub(crate) const UP: &str = "fleet: the guest is up";
 
 /// A folder with images, and the right to run machines.
 pub(crate) struct Stand {
