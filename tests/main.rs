@@ -7,6 +7,7 @@
 mod changes;
 mod env;
 mod faults;
+mod rest;
 mod shell;
 mod sim;
 mod ssh;
