@@ -102,6 +102,7 @@ pub async fn main(host: Host, args: impl IntoIterator<Item = OsString>) -> u8 {
     let _listening = interrupts(&host);
     let global = cli.global.clone();
     let result = run(cli, &host).await;
+    host.registry().end().await;
     match result {
         Ok(code) => code,
         Err(Failure::BrokenPipe) => 0,

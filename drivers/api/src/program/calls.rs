@@ -105,7 +105,7 @@ impl Calls {
     pub(super) fn take(&self, message: FromProgram) -> Result<(), String> {
         match message {
             FromProgram::Answer { id, value } => self.answered(id, Ok(value)),
-            FromProgram::Failed { id, error } => self.answered(id, Err(error.into())),
+            FromProgram::Failed { id, error } => self.answered(id, Err(error.error())),
             FromProgram::Event { id, event } => self.told(id, event),
             FromProgram::Ready(_) | FromProgram::Refused { .. } => {
                 return Err("answered the hello twice".to_owned());

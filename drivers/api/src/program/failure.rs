@@ -51,11 +51,15 @@ impl From<&Error> for Failure {
     }
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
+impl Failure {
+    /// The error that it was.
+    ///
+    /// No `From`: with a second conversion into errors, `?` needs more words elsewhere.
+    pub(super) fn error(self) -> Error {
+        let failure = self;
         let kind = KINDS.iter().find(|(name, _)| *name == failure.kind).map(|(_, kind)| *kind);
         // A kind of a later version is still something that the driver could not do.
-        let mut error = Self::new(kind.unwrap_or(ErrorKind::Driver), failure.message);
+        let mut error = Error::new(kind.unwrap_or(ErrorKind::Driver), failure.message);
         for (key, value) in failure.context {
             error = error.with(kept(&key), value);
         }

@@ -94,7 +94,7 @@ impl Process {
                 ));
             }
             Ok(Ok(FromProgram::Refused { error })) => {
-                return Err(Error::from(error).with("program", path.display()));
+                return Err(error.error().with("program", path.display()));
             }
             Ok(_) => {
                 // The keeper sees the program's end, or makes it.
