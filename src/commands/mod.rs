@@ -21,6 +21,7 @@ pub mod config;
 pub mod console;
 mod credentials;
 pub mod down;
+pub mod driver;
 pub mod env;
 mod flow;
 pub mod gc;
