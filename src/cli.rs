@@ -90,6 +90,8 @@ enum Command {
     Logs(commands::logs::Args),
     /// Manage base images
     Image(commands::image::Args),
+    /// List drivers and test them
+    Driver(commands::driver::Args),
     /// Write a commented `machines.toml` to start from
     Init(commands::init::Args),
     /// Check `machines.toml`
@@ -107,6 +109,7 @@ pub async fn main(host: Host, args: impl IntoIterator<Item = OsString>) -> u8 {
     let _listening = interrupts(&host);
     let global = cli.global.clone();
     let result = run(cli, &host).await;
+    host.registry().end().await;
     match result {
         Ok(code) => code,
         Err(Failure::BrokenPipe) => 0,
@@ -141,6 +144,7 @@ async fn run(cli: Cli, host: &Host) -> Exit {
         Command::Console(args) => commands::console::run(args, host, global).await,
         Command::Logs(args) => commands::logs::run(args, host, global).await,
         Command::Image(args) => commands::image::run(args, host, global).await,
+        Command::Driver(args) => commands::driver::run(args, host, global).await,
         Command::Init(args) => commands::init::run(args, host, global).await,
         Command::Validate(args) => commands::validate::run(args, host, global).await,
         Command::Schema(args) => commands::schema::run(args, host, global).await,

@@ -21,6 +21,7 @@ pub struct Host {
     stderr: Stream,
     cancel: CancellationToken,
     registry: Registry,
+    beside: Option<PathBuf>,
     clock: Clock,
 }
 
@@ -75,6 +76,7 @@ impl Host {
             stderr: Stream::Stderr,
             cancel: CancellationToken::new(),
             registry: Registry::built_in(),
+            beside: beside(),
             clock: Arc::new(OffsetDateTime::now_utc),
         })
     }
@@ -88,6 +90,7 @@ impl Host {
             stderr: Stream::Captured(Arc::default()),
             cancel: CancellationToken::new(),
             registry: Registry::built_in(),
+            beside: None,
             clock: Arc::new(OffsetDateTime::now_utc),
         }
     }
@@ -106,6 +109,15 @@ impl Host {
     /// An environment variable, unless it is unset or empty.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.env.get(name).map(String::as_str).filter(|v| !v.is_empty())
+    }
+
+    /// Where programs that belong to fleet are looked for: the folder of its own
+    /// executable, then those of `PATH`.
+    pub fn program_dirs(&self) -> Vec<PathBuf> {
+        let path = self.var("PATH").map(std::env::split_paths);
+        // A relative entry would mean another folder in each working directory.
+        let path = path.into_iter().flatten().filter(|dir| dir.is_absolute());
+        self.beside.iter().cloned().chain(path).collect()
     }
 
     /// The working directory.
@@ -249,6 +261,13 @@ impl Host {
     pub fn cancel(&self) -> &CancellationToken {
         &self.cancel
     }
+}
+
+/// The folder of this executable, whatever links lead to it.
+fn beside() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    let own = own.canonicalize().unwrap_or(own);
+    own.parent().map(Path::to_owned)
 }
 
 /// The name of this computer.

@@ -23,6 +23,7 @@
 //! | [`images`] | base images: find, download, build, verify |
 //! | [`report`] | sinks for events, and the only place with progress wording |
 //! | [`registry`] | the only file that names concrete drivers |
+//! | [`programs`] | where drivers that are programs of their own are found |
 //! | [`host`] | environment, folders, streams and clock of the process |
 //!
 //! Drivers live in crates of their own below `drivers/`; the contract is
@@ -39,6 +40,7 @@ pub mod images;
 pub mod observe;
 pub mod pki;
 pub mod plan;
+pub mod programs;
 pub mod registry;
 pub mod report;
 pub mod state;

@@ -122,7 +122,7 @@ pub async fn observe(
     let cx = session.cx();
     let named = async {
         let looks = specs.iter().map(|spec| async {
-            let driver = session.driver(&spec.name)?;
+            let driver = session.driver(&spec.name).await?;
             look(&*driver, &session.id(&spec.name), pki.as_ref(), &cx, patience).await
         });
         join_all(looks).await
@@ -209,14 +209,14 @@ async fn strays(
         found.insert(name.clone(), record.driver.clone());
     }
     for name in drivers {
-        let driver = session.host.registry().driver(name, &session.host)?;
+        let driver = session.driver_called(name).await?;
         for machine in within(cx, patience, driver.list(Some(&id), cx)).await? {
             found.entry(machine.machine().to_owned()).or_insert_with(|| name.to_owned());
         }
     }
     found.retain(|name, _| session.spec(name).is_err());
     let looks = found.into_iter().map(|(name, driver_name)| async move {
-        let driver = session.host.registry().driver(&driver_name, &session.host)?;
+        let driver = session.driver_called(&driver_name).await?;
         let look = look(&*driver, &session.id(&name), pki, cx, patience).await;
         Ok((name, driver_name, look))
     });

@@ -71,7 +71,7 @@ pub(super) fn first_boot(ground: &Ground, spec: &Spec) -> Result<Option<FirstBoo
 /// A client of the engine of a machine.
 pub(super) async fn client(ground: &Ground, name: &str, cx: &Cx) -> Result<Engine> {
     let id = ground.store().machine_id(&ground.fleet.name, name);
-    let driver = ground.driver(name)?;
+    let driver = ground.driver(name).await?;
     let seen = driver.inspect(&id, &cx.within(ASK.min(cx.left()))).await?;
     let address = seen.and_then(|s| s.engine).ok_or_else(|| {
         Error::not_found(format!("the engine of `{name}` has no address"))

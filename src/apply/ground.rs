@@ -149,10 +149,10 @@ impl Ground {
         self.tools.key.as_ref().ok_or_else(|| Error::bug("the login key was not loaded"))
     }
 
-    pub(super) fn machine(&self, lane: &Lane) -> Result<Machine> {
+    pub(super) async fn machine(&self, lane: &Lane) -> Result<Machine> {
         // A statement each: the records are locked until the statement's end.
         let id = self.store().machine_id(&self.fleet.name, &lane.machine);
-        let driver = self.driver_of(lane)?;
+        let driver = self.driver_of(lane).await?;
         Ok(Machine {
             name: lane.machine.clone(),
             id,
@@ -167,20 +167,25 @@ impl Ground {
     }
 
     /// The driver of a lane's machine at this moment: the one that made it, or will.
-    pub(super) fn driver_of(&self, lane: &Lane) -> Result<Arc<dyn Driver>> {
+    pub(super) async fn driver_of(&self, lane: &Lane) -> Result<Arc<dyn Driver>> {
         let recorded = self.store().record(&lane.machine).map(|record| record.driver.clone());
         let name = recorded.unwrap_or_else(|| lane.driver.clone());
-        self.host.registry().driver(&name, &self.host)
+        self.called(&name).await
+    }
+
+    async fn called(&self, name: &str) -> Result<Arc<dyn Driver>> {
+        let settings = self.fleet.settings(name, self.host.cache_dir());
+        self.host.registry().driver(name, &self.host, &settings).await
     }
 
     /// The driver of any machine of the fleet.
-    pub(super) fn driver(&self, machine: &str) -> Result<Arc<dyn Driver>> {
+    pub(super) async fn driver(&self, machine: &str) -> Result<Arc<dyn Driver>> {
         let recorded = self.store().record(machine).map(|record| record.driver.clone());
         let name = recorded
             .or_else(|| self.drivers.get(machine).cloned())
             .or_else(|| self.spec(machine).map(|spec| spec.driver.clone()))
             .unwrap_or_default();
-        self.host.registry().driver(&name, &self.host)
+        self.called(&name).await
     }
 
     /// Changes the record of a machine, at once.

@@ -233,12 +233,12 @@ async fn steps(ground: &Ground, lane: &Lane) -> Result<Outcome, Stopped> {
         .await
         .map_err(|e| Error::bug("the limit of lanes was closed").because(e))?;
     ground.may_begin(&lane.machine)?;
-    let mut machine = ground.machine(lane)?;
+    let mut machine = ground.machine(lane).await?;
     let mut changed = Outcome::Unchanged;
     for planned in &lane.steps {
         machine.cx.go_on()?;
         ground.go_on(&lane.machine)?;
-        machine.driver = ground.driver_of(lane)?;
+        machine.driver = ground.driver_of(lane).await?;
         if planned.step == lane.steps[0].step && lane.stage == Stage::Roll {
             leave::may_be_away(ground, &machine).await?;
         }

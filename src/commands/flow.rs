@@ -107,7 +107,7 @@ pub(super) async fn check(session: &Session, plan: &Plan) -> Result<()> {
     let cx = session.cx().within(Duration::from_secs(30));
     let mut findings = Vec::new();
     for (name, machines) in &wanted {
-        let driver = session.host.registry().driver(name, &session.host)?;
+        let driver = session.driver_called(name).await?;
         findings.extend(driver.check(machines, &cx).await?);
     }
     let (errors, rest): (Vec<Finding>, Vec<Finding>) =

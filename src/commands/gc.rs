@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use super::flow::Yes;
 use super::{Exit, Global};
 use crate::host::Host;
-use crate::registry::BUILT_IN;
 use crate::state::{self, Keep, Store};
 
 /// List and remove machines whose fleet does not exist any more
@@ -125,8 +124,15 @@ pub(super) async fn orphans(host: &Host, keep: &Keep) -> Result<Vec<Orphan>> {
     let mut all: BTreeMap<String, Orphan> = BTreeMap::new();
     let empty =
         |id: &str| Orphan { id: id.to_owned(), home: None, stranger: None, machines: Vec::new() };
-    for name in BUILT_IN {
-        let driver = host.registry().driver(name, host)?;
+    for (name, driver) in host.registry().all(host).await {
+        let driver = match driver {
+            Ok(driver) => driver,
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
+            Err(error) => {
+                host.err(&format!("note: the machines of `{name}` are not seen: {error}\n"));
+                continue;
+            }
+        };
         for id in driver.list(None, &cx).await? {
             if keep
                 .entry(id.fleet())

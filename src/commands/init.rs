@@ -44,7 +44,8 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     };
     let text = starter(&name);
     write(&path, &text, if args.force { Existing::Replace } else { Existing::Keep })?;
-    let fleet = Fleet::load(&path, &std::collections::BTreeMap::new())?;
+    let none = std::collections::BTreeMap::new();
+    let fleet = Fleet::load_with(&path, &none, &|| crate::programs::names(host))?;
     let shown = path.strip_prefix(host.cwd()).unwrap_or(&path).display().to_string();
     if global.json {
         let report =

@@ -76,7 +76,7 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
 pub(super) async fn console(session: &Session, name: &str) -> Result<Console> {
     session.sighting(name).await?;
     let cx = session.cx().within(Duration::from_secs(30));
-    let console = session.driver(name)?.console(&session.id(name), &cx).await?;
+    let console = session.driver(name).await?.console(&session.id(name), &cx).await?;
     console.ok_or_else(|| {
         let driver = session.store.record(name).map_or("", |record| &record.driver);
         Error::not_found(format!("`{name}` has no serial console"))

@@ -12,8 +12,8 @@ pub use crate::cli::Global;
 use crate::config::{Colour, Fleet, Invalid, Spec};
 use crate::host::Host;
 use crate::pki::Pki;
-use crate::report;
 use crate::state::{Entry, Keep, Lock, Store};
+use crate::{programs, report};
 
 pub mod active;
 pub mod adopt;
@@ -21,6 +21,7 @@ pub mod config;
 pub mod console;
 mod credentials;
 pub mod down;
+pub mod driver;
 pub mod env;
 mod flow;
 pub mod gc;
@@ -109,7 +110,7 @@ impl Session {
         let file = file(host, global)?;
         let home = file.parent().unwrap_or(Path::new("/"));
         let store = Store::open(home, &Keep::new(&host.data_dir()))?;
-        let fleet = Fleet::load(&file, &store.addresses())?;
+        let fleet = load(host, &file, &store)?;
         let session = Self { host: host.clone(), global: global.clone(), fleet, store };
         session.tell_that_it_moved();
         Ok(session)
@@ -166,7 +167,7 @@ impl Session {
     pub async fn lock(&mut self, command: &str) -> Result<Lock, Failure> {
         let cx = self.cx();
         let lock = taken(&cx, || self.store.lock(&self.fleet.name, command)).await?;
-        self.fleet = Fleet::load(&self.fleet.file, &self.store.addresses())?;
+        self.fleet = load(&self.host, &self.fleet.file, &self.store)?;
         Ok(lock)
     }
 
@@ -176,7 +177,7 @@ impl Session {
     /// As [`Session::open`].
     pub fn refresh(&mut self) -> Result<(), Failure> {
         self.store = Store::open(self.home(), self.store.keep())?;
-        self.fleet = Fleet::load(&self.fleet.file, &self.store.addresses())?;
+        self.fleet = load(&self.host, &self.fleet.file, &self.store)?;
         Ok(())
     }
 
@@ -247,13 +248,22 @@ impl Session {
     /// The driver of a machine.
     ///
     /// # Errors
-    /// `Host` if this build does not have it.
-    pub fn driver(&self, name: &str) -> Result<Arc<dyn Driver>> {
+    /// `Host` if it is not there, or its program is no driver.
+    pub async fn driver(&self, name: &str) -> Result<Arc<dyn Driver>> {
         let driver = match self.store.record(name) {
             Some(record) => &record.driver,
             None => &self.spec(name)?.driver,
         };
-        self.host.registry().driver(driver, &self.host)
+        self.driver_called(driver).await
+    }
+
+    /// The driver of that name, with what the file says to it.
+    ///
+    /// # Errors
+    /// As [`Session::driver`].
+    pub async fn driver_called(&self, driver: &str) -> Result<Arc<dyn Driver>> {
+        let settings = self.fleet.settings(driver, self.host.cache_dir());
+        self.host.registry().driver(driver, &self.host, &settings).await
     }
 
     /// What the driver sees of a machine right now.
@@ -263,7 +273,7 @@ impl Session {
     pub async fn sighting(&self, name: &str) -> Result<Sighting> {
         self.spec(name)?;
         let cx = self.cx().within(Duration::from_secs(10));
-        self.driver(name)?.inspect(&self.id(name), &cx).await?.ok_or_else(|| {
+        self.driver(name).await?.inspect(&self.id(name), &cx).await?.ok_or_else(|| {
             Error::not_found(format!("`{name}` does not exist yet")).hint("create it: `fleet up`")
         })
     }
@@ -272,6 +282,11 @@ impl Session {
     pub fn dir(&self) -> &Path {
         self.store.dir()
     }
+}
+
+/// Loads a file, in which drivers may be named that are programs.
+fn load(host: &Host, file: &Path, store: &Store) -> Result<Fleet, Invalid> {
+    Fleet::load_with(file, &store.addresses(), &|| programs::names(host))
 }
 
 /// Takes a lock, and tries again for a moment: a program that the holder has just started

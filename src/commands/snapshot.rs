@@ -88,7 +88,7 @@ async fn each(named: &Named, host: &Host, global: &Global, deed: Deed) -> Exit {
     let session = &session;
     let ends = join_all(specs.iter().map(|spec| async move {
         let cx = session.cx().within(LIMIT);
-        let (driver, id) = (session.driver(&spec.name)?, session.id(&spec.name));
+        let (driver, id) = (session.driver(&spec.name).await?, session.id(&spec.name));
         act(&*driver, &id, name, deed, &cx).await
     }))
     .await;
@@ -139,7 +139,7 @@ async fn list(machines: &Machines, host: &Host, global: &Global) -> Exit {
     flow::exist(&session, &specs).await?;
     let session = &session;
     let looks = specs.iter().map(|spec| async move {
-        let driver = session.driver(&spec.name)?;
+        let driver = session.driver(&spec.name).await?;
         let cx = session.cx().within(Duration::from_secs(30));
         able(&*driver)?.snapshots(&session.id(&spec.name), &cx).await
     });

@@ -102,7 +102,7 @@ pub async fn target(session: &Session, name: &str) -> Result<Target> {
     let record = match session.store.record(name) {
         Some(record) => record.clone(),
         // Its record was lost; the mark that it carries says who it is.
-        None => apply::record_of(name, session.driver(name)?.about().name, &sighting)?,
+        None => apply::record_of(name, session.driver(name).await?.about().name, &sighting)?,
     };
     let key = credentials::login_key(session);
     let key = key.unwrap_or_else(|| session.dir().join("ssh/id_ed25519"));

@@ -30,7 +30,7 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let recorded = Store::open(home, &Keep::new(&host.data_dir()))
         .map(|store| store.addresses())
         .unwrap_or_default();
-    let fleet = Fleet::load(&path, &recorded)?;
+    let fleet = Fleet::load_with(&path, &recorded, &|| crate::programs::names(host))?;
     let shown = path.strip_prefix(host.cwd()).unwrap_or(&path).display().to_string();
     if global.json {
         let names: Vec<&str> = fleet.machines.iter().map(|spec| spec.name.as_str()).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::diagnose::{Problem, Problems, Span, some};
 use super::expand::Group;
-use super::raw::{At, DRIVERS, File};
+use super::raw::{At, File};
 use super::{Install, Role, Spec, ports};
 
 /// Whether something was taken out of the file because it was wrong. What seems to be
@@ -113,7 +113,7 @@ fn unused_options(file: &File, groups: &[Group<'_>], intact: Intact, problems: &
         let Some(used) = group.specs.first().map(|spec| spec.driver.as_str()) else {
             continue;
         };
-        for driver in DRIVERS.into_iter().filter(|driver| *driver != used) {
+        for driver in group.raw.drivers().filter(|driver| *driver != used) {
             let Some(at) = group.raw.options(driver) else {
                 continue;
             };
@@ -131,7 +131,7 @@ fn unused_options(file: &File, groups: &[Group<'_>], intact: Intact, problems: &
     if intact == Intact::Damaged {
         return;
     }
-    for driver in DRIVERS.into_iter().filter(|driver| !used(driver)) {
+    for driver in file.driver.drivers().filter(|driver| !used(driver)) {
         let Some(at) = file.driver.options(driver) else {
             continue;
         };

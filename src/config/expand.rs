@@ -110,7 +110,7 @@ fn machine(
         ports::parse(at.get(), at.span()).map_err(|problem| problems.push(problem)).ok()
     });
     let ports = ports.collect();
-    let mut options = drivers.options(&driver).map(|at| at.get().clone()).unwrap_or_default();
+    let mut options = drivers.options(&driver).map(|at| of_machines(at.get())).unwrap_or_default();
     if let Some(own) = raw.options(&driver) {
         lay_over(&mut options, own.get());
     }
@@ -158,6 +158,20 @@ fn labels(
         }
     }
     labels
+}
+
+/// What the options of a driver say of its machines: lists of tables, such as the driver's
+/// hosts, speak of the driver as a whole.
+fn of_machines(options: &toml::Table) -> toml::Table {
+    let tables = |value: &toml::Value| {
+        let list = value.as_array().filter(|list| !list.is_empty());
+        list.is_some_and(|list| list.iter().all(toml::Value::is_table))
+    };
+    options
+        .iter()
+        .filter(|(_, value)| !tables(value))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }
 
 /// Lays one table of options over another, tables inside of it too.

@@ -1,7 +1,7 @@
 //! From a file to a [`Fleet`]: reads, parses, holds against the schema, expands,
 //! checks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::check::{self, Intact};
 use super::diagnose::{Invalid, Problem, Problems, Source};
 use super::raw::File;
 use super::{
-    FILE_NAME, Fleet, Role, Spec, expand, name, network, schema, shape, swarm, syntax, ttl,
+    FILE_NAME, Fleet, Role, Spec, expand, foreign, name, network, schema, shape, swarm, syntax, ttl,
 };
 
 /// Looks for `machines.toml` in `start` and the folders above it.
@@ -32,6 +32,19 @@ impl Fleet {
     /// # Errors
     /// [`Invalid`], with everything that is wrong with the file.
     pub fn load(path: &Path, recorded: &BTreeMap<String, Ipv4Addr>) -> Result<Self, Invalid> {
+        Self::load_with(path, recorded, &BTreeSet::new)
+    }
+
+    /// As [`Fleet::load`]; `programs` gives the names of drivers that are programs, and is
+    /// asked only if the file names a driver that is none of fleet's own.
+    ///
+    /// # Errors
+    /// As [`Fleet::load`].
+    pub fn load_with(
+        path: &Path,
+        recorded: &BTreeMap<String, Ipv4Addr>,
+        programs: &dyn Fn() -> BTreeSet<String>,
+    ) -> Result<Self, Invalid> {
         let shown = shown(path);
         let bytes = std::fs::read(path).map_err(|error| unreadable(path, &shown, &error))?;
         let text = match String::from_utf8(bytes) {
@@ -39,10 +52,10 @@ impl Fleet {
             Err(error) => return Err(not_utf8(shown, &error)),
         };
         let file = std::path::absolute(path).map_err(|error| unreadable(path, &shown, &error))?;
-        read(text, shown, file, recorded)
+        read(text, shown, file, recorded, programs)
     }
 
-    /// As [`Fleet::load`], from a text; `name` is what messages call it, and paths
+    /// As [`Fleet::load`], without drivers that are programs, from a text; `name` is what messages call it, and paths
     /// inside of it are relative to the working directory.
     ///
     /// # Errors
@@ -53,7 +66,7 @@ impl Fleet {
         recorded: &BTreeMap<String, Ipv4Addr>,
     ) -> Result<Self, Invalid> {
         let file = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
-        read(text.to_owned(), name.to_owned(), file, recorded)
+        read(text.to_owned(), name.to_owned(), file, recorded, &BTreeSet::new)
     }
 }
 
@@ -74,9 +87,10 @@ fn read(
     shown: String,
     path: PathBuf,
     recorded: &BTreeMap<String, Ipv4Addr>,
+    programs: &dyn Fn() -> BTreeSet<String>,
 ) -> Result<Fleet, Invalid> {
     let mut problems = Problems::default();
-    let fleet = understand(&text, path, recorded, &mut problems);
+    let fleet = understand(&text, path, recorded, programs, &mut problems);
     let warnings = problems.finish(Source { name: shown, text })?;
     Ok(Fleet { warnings, ..fleet })
 }
@@ -86,20 +100,26 @@ fn understand(
     text: &str,
     path: PathBuf,
     recorded: &BTreeMap<String, Ipv4Addr>,
+    programs: &dyn Fn() -> BTreeSet<String>,
     problems: &mut Problems,
 ) -> Fleet {
     let (mut table, errors) = DeTable::parse_recoverable(text);
     for problem in syntax::problems(text, &errors) {
         problems.push(problem);
     }
+    let mut foreign = foreign::Taken::default();
     if errors.iter().all(syntax::leaves_the_rest) {
-        shape::check(table.get_mut(), &schema::inline(), problems);
+        let mut schema = schema::inline();
+        let names = foreign::allow(table.get_ref(), &mut schema, programs);
+        shape::check(table.get_mut(), &schema, problems);
+        foreign = foreign::take(table.get_mut(), &names, problems);
     } else {
         // Half a file would only make for complaints about what seems to be missing.
         table.get_mut().clear();
     }
     let intact = if problems.errors() == 0 { Intact::Whole } else { Intact::Damaged };
-    let file = deserialize(table, problems);
+    let mut file = deserialize(table, problems);
+    foreign.put(&mut file);
 
     let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
     let folder = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -120,7 +140,20 @@ fn understand(
         .flat_map(|group| group.specs)
         .map(|spec| Spec { role: role(&spec), protected: spec.protected || protected, ..spec })
         .collect();
-    Fleet { name, file: path, protected, ttl, network, swarm, machines, warnings: Vec::new() }
+    let options = |name: &str| file.driver.options(name).map(|at| at.get().clone());
+    let drivers = file.driver.drivers();
+    let drivers = drivers.filter_map(|name| Some((name.to_owned(), options(name)?))).collect();
+    Fleet {
+        name,
+        file: path,
+        protected,
+        ttl,
+        network,
+        swarm,
+        machines,
+        drivers,
+        warnings: Vec::new(),
+    }
 }
 
 /// Turns what the schema allows into values; an error here is a rule that the schema

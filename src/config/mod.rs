@@ -8,6 +8,7 @@ mod check;
 mod diagnose;
 mod engine;
 mod expand;
+mod foreign;
 mod image;
 mod load;
 mod name;
@@ -33,7 +34,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use diagnose::{Colour, Invalid, Problem, render_all};
-use fleet_driver::Forward;
+use fleet_driver::{Forward, Settings};
 pub use load::find;
 pub use name::{fleet_name, name_of_folder};
 pub use schema::json_schema;
@@ -59,8 +60,25 @@ pub struct Fleet {
     pub swarm: Option<Swarm>,
     /// The machines, in the order of the file, counts expanded.
     pub machines: Vec<Spec>,
+    /// The tables `[driver.NAME]`, as they are written.
+    pub drivers: BTreeMap<String, toml::Table>,
     /// What works, but not as one would like.
     pub warnings: Vec<Problem>,
+}
+
+impl Fleet {
+    /// What the file says to a driver as a whole; `cache` is where it may keep what can be
+    /// found out again.
+    pub fn settings(&self, driver: &str, cache: PathBuf) -> Settings {
+        let mut machines: Vec<toml::Table> = Vec::new();
+        for spec in self.machines.iter().filter(|spec| spec.driver == driver) {
+            if !machines.contains(&spec.options) {
+                machines.push(spec.options.clone());
+            }
+        }
+        let driver = self.drivers.get(driver).cloned().unwrap_or_default();
+        Settings { driver, machines, cache }
+    }
 }
 
 /// The network that the machines of a fleet share.

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::diagnose::Span;
+use super::foreign::Tables;
 use super::texts::{
     AddressText, CidrText, Count, Cpus, DriverName, Image, InstallText, Options, PortText,
     SizeText, SubnetSize, TaskHistory, TtlText, VersionText,
@@ -26,6 +27,16 @@ impl<T> At<T> {
     /// The value.
     pub(crate) fn get(&self) -> &T {
         self.0.get_ref()
+    }
+
+    /// A value at a place.
+    pub(crate) fn new(span: Span, value: T) -> Self {
+        Self(Spanned::new(span, value))
+    }
+
+    /// The value, to be changed.
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut()
     }
 
     /// Where it is.
@@ -194,6 +205,9 @@ pub(crate) struct Drivers {
     /// Options of the `generic` driver.
     #[schemars(with = "Option<Options>")]
     pub(crate) generic: Option<At<toml::Table>>,
+    /// Options of drivers that are programs; see `foreign.rs`.
+    #[serde(skip)]
+    pub(crate) others: Tables,
 }
 
 /// One machine, or several alike.
@@ -256,6 +270,9 @@ pub(crate) struct Machine {
     /// Options of the `generic` driver for this machine.
     #[schemars(with = "Option<Options>")]
     pub(crate) generic: Option<At<toml::Table>>,
+    /// Options of drivers that are programs; see `foreign.rs`.
+    #[serde(skip)]
+    pub(crate) others: Tables,
 }
 
 /// The names of all drivers, in the order in which they are listed.
@@ -274,8 +291,13 @@ macro_rules! by_name {
                     "vmware" => self.vmware.as_ref(),
                     "azure" => self.azure.as_ref(),
                     "generic" => self.generic.as_ref(),
-                    _ => None,
+                    name => self.others.get(name),
                 }
+            }
+
+            /// The names of the drivers that may have options here.
+            pub(crate) fn drivers(&self) -> impl Iterator<Item = &str> {
+                DRIVERS.into_iter().chain(self.others.keys().map(String::as_str))
             }
         }
     )*};

@@ -54,6 +54,7 @@ impl World {
             network: Network { subnet: Ipv4Addr::new(10, 77, 0, 0), prefix: 24, internet: false },
             swarm: Some(SwarmSpec { address_pools: Vec::new(), subnet_size: 24, task_history: 5 }),
             machines,
+            drivers: BTreeMap::new(),
             warnings: Vec::new(),
         };
         Self {

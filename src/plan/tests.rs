@@ -66,6 +66,7 @@ impl World {
             network: Network { subnet: Ipv4Addr::new(10, 77, 0, 0), prefix: 24, internet: false },
             swarm: Some(swarm),
             machines,
+            drivers: BTreeMap::new(),
             warnings: Vec::new(),
         };
         let absent = || Seen { sighting: None, engine: EngineSeen::NotAsked };

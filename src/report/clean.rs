@@ -7,7 +7,7 @@ use fleet_driver::event::{Event, EventKind, Outcome};
 ///
 /// Characters that reorder text (Unicode Standard Annex 9, section 2) go too, and of a
 /// line that was rewritten with carriage returns the last state stays.
-pub(super) fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     let plain = anstream::adapter::strip_str(text).to_string();
     let mut clean = String::with_capacity(plain.len());
     for (number, line) in plain.split('\n').enumerate() {

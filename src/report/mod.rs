@@ -3,7 +3,7 @@
 //! One channel, many senders, one receiver that hands each event to the run's log and
 //! to the display. A sink that can write no more is dropped; the run goes on.
 
-mod clean;
+pub(crate) mod clean;
 pub mod error;
 mod human;
 mod ink;

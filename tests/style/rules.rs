@@ -11,7 +11,20 @@ const LONGEST: usize = 400;
 /// What a driver crate may depend on; a new driver is a new row. These are built into
 /// everybody's fleet, so each row is short.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("fleet-driver", &["serde", "serde_json", "sha2", "tempfile", "tokio", "tokio-util", "toml"]),
+    (
+        "fleet-driver",
+        &[
+            "base64",
+            "rustix",
+            "serde",
+            "serde_json",
+            "sha2",
+            "tempfile",
+            "tokio",
+            "tokio-util",
+            "toml",
+        ],
+    ),
     ("fleet-qemu", &["fleet-driver", "serde", "serde_json", "sha2", "tokio", "toml"]),
 ];
 

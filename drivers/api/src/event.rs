@@ -214,6 +214,11 @@ impl Reporter {
         Self { channel: self.channel.clone(), machine: Some(machine.into()) }
     }
 
+    /// The same channel, with events about no machine.
+    pub(crate) fn about_none(&self) -> Self {
+        Self { channel: self.channel.clone(), machine: None }
+    }
+
     /// Sends an event.
     pub fn send(&self, kind: EventKind) {
         if let Some(channel) = &self.channel {

@@ -21,6 +21,7 @@ pub mod event;
 pub mod fake;
 pub mod fault;
 mod id;
+pub mod program;
 pub mod run;
 mod scratch;
 mod secret;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 /// A driver that can reach several hypervisors learns here where to look for machines: the
 /// verbs that only name a machine carry no options.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Settings {
     /// The table `[driver.NAME]`.
     pub driver: toml::Table,

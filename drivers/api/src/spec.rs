@@ -252,16 +252,21 @@ pub struct Sighting {
     /// SHA-256 of the image it was made from.
     pub image_sha256: String,
     /// Its other forwarded ports.
+    #[serde(default)]
     pub forwards: Vec<Forward>,
     /// The serial console, where the driver keeps one.
     pub console: Option<Console>,
     /// Whether the first-boot seed is still there.
+    #[serde(default)]
     pub seeded: bool,
     /// What fleet has written on it; empty if it is half-made.
+    #[serde(default)]
     pub mark: BTreeMap<String, String>,
     /// What [`VmSpec::options_digest`] was of the spec that it follows.
+    #[serde(default)]
     pub options_digest: String,
     /// What else is worth showing, such as the acceleration or the process id.
+    #[serde(default)]
     pub details: BTreeMap<String, String>,
 }
 
