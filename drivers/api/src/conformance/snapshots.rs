@@ -11,8 +11,10 @@ fn takes_none(bench: &Bench) -> bool {
 }
 
 fn of(driver: &Arc<dyn Driver>) -> &dyn Snapshots {
-    let none = || violated(lines::verbs::SNAPSHOTTING, "the driver has no `snapshot`");
-    driver.snapshotting().unwrap_or_else(|| none())
+    let none = || -> &dyn Snapshots {
+        violated(lines::verbs::SNAPSHOTTING, "the driver has no `snapshot`")
+    };
+    driver.snapshotting().unwrap_or_else(none)
 }
 
 async fn take(bench: &Bench, id: &MachineId, name: &str) -> Result<()> {
