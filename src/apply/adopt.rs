@@ -18,7 +18,7 @@ pub(super) async fn adopt(ground: &Ground, machine: &Machine) -> Result<Outcome,
         Error::not_found(format!("`{}` has vanished", machine.name))
             .hint("make it again: `fleet up`")
     })?;
-    let driver = machine.driver.about().name.to_owned();
+    let driver = machine.driver.about().name;
     let record = record(&machine.name, driver, &sighting)?;
     ground.store().put(&ground.fleet.name, &machine.name, record)?;
     Ok(Outcome::Done)
