@@ -149,6 +149,23 @@ async fn a_driver_that_is_not_there_is_missed_with_a_way_out() {
     assert!(err.contains("make install"), "{err}");
 }
 
+/// The keys of a fleet lead to its machines: they stay while those cannot be seen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gc_keeps_the_keys_of_machines_that_it_cannot_see() {
+    let world = World::three().await;
+    // Without what the file says to it, this driver does not know where to look.
+    let host = world.by_program(None);
+    assert_eq!(world.fleet_on(&host, &["up"]).await.code, 0);
+    let fleets = world.data().join("fleets");
+    let kept = || std::fs::read_dir(&fleets).unwrap().count();
+    assert_eq!(kept(), 1, "{}", fleets.display());
+    std::fs::remove_dir_all(world.dir()).unwrap();
+    let ended = world.fleet_on(&host, &["gc", "--yes"]).await;
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stderr.contains("the machines of `sim` are not seen"), "{}", ended.stderr);
+    assert_eq!((kept(), world.machines().len()), (1, 3));
+}
+
 /// A program that dies in the middle of a verb is started anew, and the run goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_program_that_dies_during_up_costs_nothing() {
