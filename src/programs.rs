@@ -62,16 +62,15 @@ mod tests {
 
     use super::*;
 
-    fn file(path: &Path, mode: u32) {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, "").unwrap();
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-    }
-
     #[test]
     fn programs_are_found_in_the_path_the_first_of_each_name() {
         let dir = tempfile::tempdir().unwrap();
         let at = |path: &str| dir.path().join(path);
+        let file = |path: &Path, mode: u32| {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
         file(&at("a/fleet-driver-one"), 0o755);
         file(&at("b/fleet-driver-one"), 0o755);
         file(&at("b/fleet-driver-two-2"), 0o755);

@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 mod changes;
+mod drivers;
 mod env;
 mod faults;
 mod rest;

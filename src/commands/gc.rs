@@ -40,6 +40,15 @@ pub(super) struct Orphan {
     /// Who made its machines, if it was not this account of this computer.
     stranger: Option<String>,
     machines: Vec<(Arc<dyn Driver>, MachineId)>,
+    seen: Seen,
+}
+
+/// Whether every driver could be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Whole,
+    /// There may be more machines, to which the fleet's keys lead.
+    InPart,
 }
 
 /// Runs `fleet gc`.
@@ -122,18 +131,30 @@ fn cx(host: &Host) -> Cx {
 pub(super) async fn orphans(host: &Host, keep: &Keep) -> Result<Vec<Orphan>> {
     let cx = cx(host).within(Duration::from_secs(30));
     let mut all: BTreeMap<String, Orphan> = BTreeMap::new();
-    let empty =
-        |id: &str| Orphan { id: id.to_owned(), home: None, stranger: None, machines: Vec::new() };
+    let empty = |id: &str| Orphan {
+        id: id.to_owned(),
+        home: None,
+        stranger: None,
+        machines: Vec::new(),
+        seen: Seen::Whole,
+    };
+    let mut seen = Seen::Whole;
     for (name, driver) in host.registry().all(host).await {
-        let driver = match driver {
-            Ok(driver) => driver,
+        let listed = match driver {
+            Ok(driver) => driver.list(None, &cx).await.map(|ids| (driver, ids)),
+            Err(error) => Err(error),
+        };
+        let (driver, ids) = match listed {
+            Ok(listed) => listed,
             Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
+            // One driver that does not answer keeps nobody from the machines of the others.
             Err(error) => {
                 host.err(&format!("note: the machines of `{name}` are not seen: {error}\n"));
+                seen = Seen::InPart;
                 continue;
             }
         };
-        for id in driver.list(None, &cx).await? {
+        for id in ids {
             if keep
                 .entry(id.fleet())
                 .ok()
@@ -155,12 +176,14 @@ pub(super) async fn orphans(host: &Host, keep: &Keep) -> Result<Vec<Orphan>> {
         }
     }
     for (id, entry) in keep.all()? {
-        if !lives(&entry.home, &id, keep) {
+        // Its machines may be those that are not seen.
+        let known = seen == Seen::Whole || all.contains_key(&id);
+        if known && !lives(&entry.home, &id, keep) {
             let orphan = all.entry(id.clone()).or_insert_with(|| empty(&id));
             orphan.home = Some(entry.home);
         }
     }
-    Ok(all.into_values().collect())
+    Ok(all.into_values().map(|orphan| Orphan { seen, ..orphan }).collect())
 }
 
 /// Who made a machine, if it was not this account of this computer.
@@ -198,7 +221,9 @@ pub(super) async fn remove(host: &Host, keep: &Keep, orphan: &Orphan) -> Result<
     for ended in join_all(gone).await {
         ended?;
     }
-    keep.forget(&orphan.id)?;
+    if orphan.seen == Seen::Whole {
+        keep.forget(&orphan.id)?;
+    }
     drop(lock);
     Ok(())
 }

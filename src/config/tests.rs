@@ -216,3 +216,65 @@ fn a_count_never_renames_a_machine() {
     assert_eq!(names("[machine.web]\ncount = 1\n"), ["web-1"]);
     assert_eq!(names("[machine.web]\ncount = 2\n"), ["web-1", "web-2"]);
 }
+
+#[test]
+fn lists_of_tables_speak_of_the_driver_as_a_whole() {
+    let fleet = fresh(
+        "[defaults]\ndriver = \"libvirt\"\n[driver.libvirt]\npool = \"ssd\"\nargs = [\"a\"]\n\
+         hosts = []\n[[driver.libvirt.host]]\nname = \"alpha\"\n[machine.a]\ncount = 2\n\
+         [machine.b]\nlibvirt = { pool = \"hdd\", disk = [{ size = 1 }] }\n[machine.c]\n\
+         driver = \"qemu\"\n",
+    )
+    .unwrap();
+    let shared = toml::toml! {
+        pool = "ssd"
+        args = ["a"]
+        hosts = []
+    };
+    assert_eq!(fleet.machines[0].options, shared);
+    // A machine's own list of tables is the machine's.
+    let own = toml::toml! {
+        pool = "hdd"
+        args = ["a"]
+        hosts = []
+        disk = [{ size = 1 }]
+    };
+    assert_eq!(fleet.machines[2].options, own);
+    let settings = fleet.settings("libvirt", PathBuf::from("/cache"));
+    assert_eq!(settings.driver["host"], toml::Value::from(vec![toml::toml! { name = "alpha" }]));
+    assert_eq!(settings.driver["pool"].as_str(), Some("ssd"));
+    assert_eq!(settings.machines, [shared, own]);
+    assert_eq!(settings.cache, Path::new("/cache"));
+    assert!(fleet.settings("azure", PathBuf::new()).driver.is_empty());
+}
+
+#[test]
+fn nobody_looks_for_programs_before_the_file_names_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(FILE_NAME);
+    let load = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let asked = std::cell::Cell::new(0);
+        let programs = || {
+            asked.set(asked.get() + 1);
+            ["toy".to_owned(), "cpus".to_owned()].into()
+        };
+        let fleet = Fleet::load_with(&file, &BTreeMap::new(), &programs);
+        (fleet.map(|fleet| fleet.machines[0].clone()), asked.get())
+    };
+    let (machine, asked) = load("[driver.qemu]\na = 1\n[machine.a]\nqemu.b = 1\nlabels = {}\n");
+    assert_eq!((machine.unwrap().driver.as_str(), asked), ("qemu", 0));
+    let (machine, asked) =
+        load("[driver.toy]\na = 1\nb = 1\n[machine.a]\ndriver = \"toy\"\ntoy.b = 2\n");
+    let machine = machine.unwrap();
+    assert_eq!((machine.driver.as_str(), asked), ("toy", 1));
+    assert_eq!(
+        machine.options,
+        toml::toml! {
+            a = 1
+            b = 2
+        }
+    );
+    let (wrong, asked) = load("[machine.a]\nmemroy = {}\n");
+    assert!(wrong.is_err() && asked == 1);
+}

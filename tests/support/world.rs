@@ -20,6 +20,7 @@ use super::scenario::Ended;
 use super::sim::Sim;
 
 mod mortal;
+pub mod served;
 
 use mortal::Mortal;
 

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! The macro makes one test of every check, and [`checks`] gives the same as data. A
-//! check ends at the first violated line
-//! and quotes it. What the check made is destroyed, whether it passed or not.
+//! check ends at the first violated line and quotes it. What the check made is destroyed,
+//! whether it passed or not.
 
 mod bench;
 pub mod changes;

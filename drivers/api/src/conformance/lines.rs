@@ -150,11 +150,9 @@ mod tests {
         let source = include_str!("lines.rs");
         let quoted = source.split("pub mod verbs").nth(1).expect("it is in this file");
         let quoted = quoted.split("#[cfg(test)]").next().expect("the tests come last");
-        let sentences: Vec<&str> = quoted
-            .split(": &str = \"")
-            .skip(1)
-            .filter_map(|rest| rest.split("\";").next())
-            .collect();
+        let sentences = quoted.split(": &str =").skip(1);
+        let sentences = sentences.filter_map(|rest| rest.trim_start().strip_prefix('"'));
+        let sentences: Vec<&str> = sentences.filter_map(|rest| rest.split("\";").next()).collect();
         assert_eq!(sentences.len(), 14);
         for sentence in sentences {
             assert!(joined.contains(sentence), "no verb says: {sentence}");

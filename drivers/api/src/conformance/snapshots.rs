@@ -11,10 +11,9 @@ fn takes_none(bench: &Bench) -> bool {
 }
 
 fn of(driver: &Arc<dyn Driver>) -> &dyn Snapshots {
-    let none = || -> &dyn Snapshots {
-        violated(lines::verbs::SNAPSHOTTING, "the driver has no `snapshot`")
-    };
-    driver.snapshotting().unwrap_or_else(none)
+    driver
+        .snapshotting()
+        .unwrap_or_else(|| violated(lines::verbs::SNAPSHOTTING, "the driver has no `snapshot`"))
 }
 
 async fn take(bench: &Bench, id: &MachineId, name: &str) -> Result<()> {
