@@ -12,6 +12,10 @@ const LONGEST: usize = 400;
 /// everybody's fleet, so each row is short.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("fleet-driver", &["serde", "serde_json", "sha2", "tempfile", "tokio", "tokio-util", "toml"]),
+    (
+        "fleet-libvirt",
+        &["fleet-driver", "roxmltree", "serde", "serde_json", "tera", "tokio", "toml", "virt"],
+    ),
     ("fleet-qemu", &["fleet-driver", "serde", "serde_json", "sha2", "tokio", "toml"]),
 ];
 
