@@ -95,7 +95,7 @@ impl Memory {
 /// `Host`, if something cannot be removed.
 pub fn forget(id: &MachineId, cx: &Cx) -> Result<()> {
     let folder = cx.scratch(id);
-    for name in ["console.sock", "console.log", "libvirt.json.new", FILE] {
+    for name in ["console.sock", "console.log", "console.log.new", "libvirt.json.new", FILE] {
         match fs::remove_file(folder.join(name)) {
             Err(e) if ![ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&e.kind()) => {
                 return Err(failed("remove", &folder.join(name), e));

@@ -1,0 +1,96 @@
+//! Snapshots, kept in the machine's own disk.
+
+use fleet_driver::{Error, MachineId, Result, Snapshot};
+use virt::domain::Domain;
+use virt::domain_snapshot::DomainSnapshot;
+use virt::sys;
+
+use super::change;
+use super::disks;
+use super::find;
+use super::job::{Job, Link};
+use crate::xml;
+
+/// Takes a snapshot.
+pub(super) fn take(job: &Job, id: &MachineId, name: &str) -> Result<()> {
+    let here = find::must(job, id)?;
+    if lookup(&here.link, &here.domain, name)?.is_some() {
+        return Err(Error::conflict(format!("there is a snapshot `{name}` already"))
+            .hint("choose another name, or remove that one"));
+    }
+    // A running machine could not come back to a drive whose disc is gone by then.
+    let active = here.link.ok("read the domain's state", here.domain.is_active())?;
+    if active && here.seen.seed.is_some() {
+        change::take_seed(job, id, &here)?;
+    }
+    let text = format!("<domainsnapshot><name>{}</name></domainsnapshot>", xml::escape(name));
+    here.link.ok("take the snapshot", here.domain.create_snapshot_xml(&text, 0)).map(drop)
+}
+
+fn lookup(link: &Link, domain: &Domain, name: &str) -> Result<Option<DomainSnapshot>> {
+    link.some("look for the snapshot", Domain::lookup_snapshot_by_name(domain, name, 0))
+}
+
+/// Lists the snapshots, the oldest first.
+pub(super) fn list(job: &Job, id: &MachineId) -> Result<Vec<Snapshot>> {
+    let here = find::must(job, id)?;
+    let what = "list the snapshots";
+    let mut found = Vec::new();
+    for one in here.link.ok(what, here.domain.list_all_snapshots(0))? {
+        let Some(text) = here.link.some(what, one.xml_desc(0))? else { continue };
+        found.extend(parse(&text));
+    }
+    found.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+    Ok(found)
+}
+
+fn parse(text: &str) -> Option<Snapshot> {
+    let document = roxmltree::Document::parse(text).ok()?;
+    let root = document.root_element();
+    let child = |name: &str| root.children().find(|node| node.has_tag_name(name))?.text();
+    Some(Snapshot {
+        name: child("name")?.to_owned(),
+        created: child("creationTime")?.trim().parse().ok()?,
+        running: child("state")?.trim() == "running",
+    })
+}
+
+/// Brings a machine back to a snapshot.
+pub(super) fn revert(job: &Job, id: &MachineId, name: &str) -> Result<()> {
+    let here = find::must(job, id)?;
+    let Some(found) = lookup(&here.link, &here.domain, name)? else {
+        return Err(Error::not_found(format!("there is no snapshot `{name}`")));
+    };
+    let had_seed = here.next.seed.is_some();
+    let flags = sys::VIR_DOMAIN_SNAPSHOT_REVERT_FORCE;
+    here.link.ok("bring the domain back", found.revert(flags))?;
+    // The description of that moment may name a seed that was taken away since.
+    let now = find::must(job, id)?;
+    if !had_seed && (now.next.seed.is_some() || now.seen.seed.is_some()) {
+        disks::eject(&now.link, &now.domain)?;
+    }
+    Ok(())
+}
+
+/// Removes a snapshot.
+pub(super) fn forget(job: &Job, id: &MachineId, name: &str) -> Result<()> {
+    let here = find::must(job, id)?;
+    match lookup(&here.link, &here.domain, name)? {
+        Some(found) => here.link.some("remove the snapshot", found.delete(0)).map(drop),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snapshots_are_read() {
+        let text = "<domainsnapshot><name>a</name><state>running</state>\
+                    <creationTime>17</creationTime></domainsnapshot>";
+        let wanted = Snapshot { name: "a".into(), created: 17, running: true };
+        assert_eq!(parse(text), Some(wanted));
+        assert_eq!(parse("<domainsnapshot/>"), None);
+    }
+}
