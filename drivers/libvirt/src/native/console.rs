@@ -1,20 +1,22 @@
 //! The serial console: its log is brought here, and a socket here leads to it.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 
 use fleet_driver::{Console, Error, MachineId, Power, Result};
+use virt::domain::Domain;
 use virt::stream::Stream;
 
 use super::disks::Pool;
 use super::find::{self, Here};
-use super::job::Job;
+use super::job::{Job, Link};
 use super::power;
 use crate::names;
 
@@ -56,45 +58,64 @@ fn fetch(job: &Job, id: &MachineId, here: &Here, log: &Path) -> Result<()> {
     fs::rename(&fresh, log).map_err(failed)
 }
 
-/// Makes the socket, whose one guest is the console. The stream is opened at once, so that
-/// a console which somebody else has is an error now.
+/// The sockets that this process serves.
+static SERVED: LazyLock<Mutex<BTreeSet<PathBuf>>> = LazyLock::new(Mutex::default);
+
+/// Makes the socket. The console is opened when somebody connects, and not before: it has
+/// one user at a time, and whoever only reads the log is none.
 fn serve(here: &Here, socket: &Path) -> Result<()> {
-    let what = "open the console";
-    let stream = here.link.ok(what, Stream::new(&here.link.connect, 0))?;
-    if let Err(e) = here.domain.open_console(None, &stream, 0) {
-        let text = e.message().to_lowercase();
-        let error = here.link.error(what, &e);
-        return Err(if text.contains("active console session") {
-            error.hint("somebody else has this console: leave it there first")
-        } else {
-            error
-        });
+    let mut served = SERVED.lock().unwrap_or_else(PoisonError::into_inner);
+    if served.contains(socket) && socket.exists() {
+        return Ok(());
     }
     let listener = listen(socket).map_err(|e| {
         Error::host("could not make the console's socket")
             .with("socket", socket.display())
             .because(e)
     })?;
-    let stream = Arc::new(stream);
-    // Threads of their own, since libvirt's streams block; they end with the guest, with
-    // whoever connects, or with the program.
+    served.insert(socket.to_owned());
+    let (link, domain) = (here.link.clone(), here.domain.clone());
+    // Threads of their own, since libvirt's streams block; they end with the program.
     thread::spawn(move || {
-        let Ok((near, _)) = listener.accept() else { return };
-        let Ok(typed) = near.try_clone() else { return };
+        for near in listener.incoming().flatten() {
+            relay(&link, &domain, near);
+        }
+    });
+    Ok(())
+}
+
+/// Joins whoever has connected with the console; an error is told there.
+fn relay(link: &Link, domain: &Domain, mut near: UnixStream) {
+    let opened = Stream::new(&link.connect, 0)
+        .and_then(|stream| domain.open_console(None, &stream, 0).map(|()| stream));
+    let stream = match opened {
+        Ok(stream) => Arc::new(stream),
+        Err(e) => {
+            let why = if e.message().contains("Active console session") {
+                "somebody else has this console: leave it there first"
+            } else {
+                e.message()
+            };
+            drop(near.write_all(format!("the console cannot be opened: {why}\r\n").as_bytes()));
+            return;
+        }
+    };
+    if let Ok(typed) = near.try_clone() {
         let back = stream.clone();
         thread::spawn(move || type_in(typed, &back));
         show(near, &stream);
-    });
-    Ok(())
+    }
 }
 
 fn type_in(mut near: UnixStream, stream: &Stream) {
     let mut buffer = [0; 4096];
     while let Ok(got) = near.read(&mut buffer) {
         if got == 0 || stream.send(&buffer[..got]).is_err() {
-            return;
+            break;
         }
     }
+    // Whoever was connected has left, which ends the other direction too.
+    drop(stream.clone().abort());
 }
 
 fn show(mut near: UnixStream, stream: &Stream) {

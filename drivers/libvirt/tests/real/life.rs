@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fleet_driver::event::Reporter;
 use fleet_driver::{
     Cx, Driver, ErrorKind, ImageFile, MachineId, Power, Rest, Secret, Stop, VmSpec,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::stand::Stand;
@@ -54,11 +56,37 @@ fn cx(stand: &Stand) -> Cx {
         .within(Duration::from_secs(580))
 }
 
-async fn live(stand: &Stand, id: &MachineId, spec: &VmSpec, prompt: &str) {
+/// Lives a machine's life, and leaves nothing whatever happens.
+async fn live(stand: Stand, id: MachineId, spec: VmSpec, prompt: &'static str) {
+    let stand = Arc::new(stand);
+    let (lived, one) = (stand.clone(), id.clone());
+    let ended = tokio::spawn(async move { all_of_it(&lived, &one, &spec, prompt).await }).await;
+    stand.libvirt().destroy(&id, &cx(&stand)).await.unwrap();
+    if let Err(failed) = ended {
+        std::panic::resume_unwind(failed.into_panic());
+    }
+}
+
+/// Looks at what the console's socket says to whoever presses Enter.
+async fn talks(driver: &dyn Driver, id: &MachineId, wanted: &str, cx: &Cx) {
+    let console = driver.console(id, cx).await.unwrap().unwrap();
+    let mut near = tokio::net::UnixStream::connect(console.socket).await.unwrap();
+    let mut said = Vec::new();
+    while !String::from_utf8_lossy(&said).contains(wanted) {
+        near.write_all(b"\n").await.unwrap();
+        let got = tokio::time::timeout(Duration::from_secs(60), near.read_buf(&mut said)).await;
+        assert!(got.unwrap().unwrap() > 0, "{}", String::from_utf8_lossy(&said));
+    }
+}
+
+async fn all_of_it(stand: &Stand, id: &MachineId, spec: &VmSpec, prompt: &str) {
     let (driver, cx) = (stand.libvirt(), cx(stand));
     driver.create(id, spec, &cx).await.unwrap();
     driver.start(id, &cx).await.unwrap();
     stand.says(id, prompt, &cx).await.unwrap();
+    if prompt == PROMPT {
+        talks(&*driver, id, PROMPT, &cx).await;
+    }
     driver.unseed(id, &cx).await.unwrap();
     assert!(!driver.inspect(id, &cx).await.unwrap().unwrap().seeded);
     rest_and_wake(&*driver, id, &cx).await;
@@ -75,7 +103,7 @@ async fn a_small_guest_rests_and_comes_back() {
     let Some(stand) = Stand::new() else { return };
     let mut spec = stand.machine(1, stand.image("button"));
     spec.seed.push(("user-data".to_owned(), Secret::new(b"#cloud-config\n".to_vec())));
-    live(&stand, &MachineId::new("life-3f9a1c", "small"), &spec, "the guest is up").await;
+    live(stand, MachineId::new("life-3f9a1c", "small"), spec, "the guest is up").await;
 }
 
 /// What decides between KVM and emulation has an answer, and keeps it.
@@ -108,5 +136,5 @@ async fn a_real_system_boots_and_obeys() {
     for (name, text) in files {
         spec.seed.push((name.to_owned(), Secret::new(text.as_bytes().to_vec())));
     }
-    live(&stand, &MachineId::new("life-3f9a1c", "debian"), &spec, PROMPT).await;
+    live(stand, MachineId::new("life-3f9a1c", "debian"), spec, PROMPT).await;
 }
