@@ -59,8 +59,10 @@ impl Refusal {
         let text = self.text.to_lowercase();
         let far = uri.contains("+ssh") || uri.contains("+libssh");
         let host = uri.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or("");
-        let hint = if far && ([SSH, LIBSSH].contains(&self.code) || self.domain == FROM_RPC)
-            || (far && text.contains("ssh"))
+        let hint = if far
+            && ([SSH, LIBSSH].contains(&self.code)
+                || self.domain == FROM_RPC
+                || text.contains("ssh"))
         {
             format!("see what `ssh {host} virsh list` says: it must work without a question")
         } else if text.contains("permission denied")
@@ -91,7 +93,8 @@ impl Refusal {
         if self.code == NO_STORAGE_POOL {
             return error(ErrorKind::Host).hint(pool_hint("default", uri)).because(self);
         }
-        if text.contains("network is already in use") || text.contains("already in use by interface")
+        if text.contains("network is already in use")
+            || text.contains("already in use by interface")
         {
             return error(ErrorKind::Conflict)
                 .hint("another network has these addresses: choose another `subnet` for the fleet")
@@ -151,10 +154,34 @@ mod tests {
     #[test]
     fn what_helps_to_connect() {
         for (code, domain, text, uri, hint) in [
-            (38, 7, "Failed to connect socket to '/var/run/libvirt/libvirt-sock': No such file or directory", "qemu:///system", "systemctl start libvirtd"),
-            (38, 7, "Failed to connect socket: Permission denied", "qemu:///system", "usermod -aG libvirt"),
-            (45, 60, "authentication unavailable: no polkit agent available", "qemu:///system", "usermod -aG libvirt"),
-            (38, 7, "End of file while reading data: Host key verification failed", "qemu+ssh://me@far/system", "ssh me@far virsh list"),
+            (
+                38,
+                7,
+                "Failed to connect socket to '/var/run/libvirt/libvirt-sock': No such file or directory",
+                "qemu:///system",
+                "systemctl start libvirtd",
+            ),
+            (
+                38,
+                7,
+                "Failed to connect socket: Permission denied",
+                "qemu:///system",
+                "usermod -aG libvirt",
+            ),
+            (
+                45,
+                60,
+                "authentication unavailable: no polkit agent available",
+                "qemu:///system",
+                "usermod -aG libvirt",
+            ),
+            (
+                38,
+                7,
+                "End of file while reading data: Host key verification failed",
+                "qemu+ssh://me@far/system",
+                "ssh me@far virsh list",
+            ),
             (5, 0, "no connection driver available for x:///", "qemux:///", "use qemu:///system"),
         ] {
             let error = refusal(code, domain, text).opening(uri);
@@ -169,8 +196,20 @@ mod tests {
         for (code, domain, text, kind, hint) in [
             (38, 18, "cannot write: No space left on device", ErrorKind::Host, "storage is full"),
             (49, 18, "Storage pool not found", ErrorKind::Host, "pool-define-as"),
-            (1, 19, "internal error: Network is already in use by interface virbr0", ErrorKind::Conflict, "subnet"),
-            (67, 10, "unsupported configuration: KVM is not available", ErrorKind::Host, "libvirt.type"),
+            (
+                1,
+                19,
+                "internal error: Network is already in use by interface virbr0",
+                ErrorKind::Conflict,
+                "subnet",
+            ),
+            (
+                67,
+                10,
+                "unsupported configuration: KVM is not available",
+                ErrorKind::Host,
+                "libvirt.type",
+            ),
             (38, 7, "Cannot recv data: Connection reset by peer", ErrorKind::Busy, "restarted"),
             (1, 10, "qemu: Could not set up host forwarding rule", ErrorKind::Conflict, "ports"),
             (38, 0, "Cannot get interface MTU on 'br9': No such device", ErrorKind::Host, "bridge"),

@@ -53,9 +53,8 @@ pub fn sort(elements: &[String]) -> Result<Fragments> {
     let mut sorted = Fragments::default();
     for text in elements {
         let element = text.trim();
-        let document = roxmltree::Document::parse(element).map_err(|e| {
-            bad("is not one well-formed XML element", element).because(e)
-        })?;
+        let document = roxmltree::Document::parse(element)
+            .map_err(|e| bad("is not one well-formed XML element", element).because(e))?;
         let name = document.root_element().tag_name().name();
         if OURS.contains(&name) {
             return Err(bad(&format!("contains <{name}>, which belongs to fleet"), element));

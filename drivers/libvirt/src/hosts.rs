@@ -128,9 +128,8 @@ pub fn read(driver: &toml::Table) -> Result<Vec<Host>> {
 }
 
 fn one(entry: &toml::Value) -> Result<Host> {
-    if let Some(key) = entry
-        .as_table()
-        .and_then(|table| table.keys().find(|key| !KEYS.contains(&key.as_str())))
+    if let Some(key) =
+        entry.as_table().and_then(|table| table.keys().find(|key| !KEYS.contains(&key.as_str())))
     {
         return Err(wrong(&format!("host.{key}"), "is not one of a host").hint(
             match nearest(key, KEYS) {
@@ -196,13 +195,11 @@ pub fn of_machine(hosts: &[Host], options: &Options) -> Result<Vec<Host>> {
         let names: Vec<&str> = hosts.iter().map(Host::title).collect();
         let found = hosts.iter().find(|host| host.name.as_ref() == Some(on));
         return found.map(|host| vec![host.clone()]).ok_or_else(|| {
-            wrong("on", "names a host that is not there").with("on", on).hint(
-                if names.is_empty() {
-                    "add it as [[driver.libvirt.host]]".to_owned()
-                } else {
-                    format!("the hosts are {}", names.join(", "))
-                },
-            )
+            wrong("on", "names a host that is not there").with("on", on).hint(if names.is_empty() {
+                "add it as [[driver.libvirt.host]]".to_owned()
+            } else {
+                format!("the hosts are {}", names.join(", "))
+            })
         });
     }
     Ok(if hosts.is_empty() { vec![Host::at(DEFAULT_URI)] } else { hosts.to_vec() })

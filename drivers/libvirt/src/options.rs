@@ -280,10 +280,18 @@ mod tests {
             ("machine = \"q 35\"", "machine", None),
             ("pool = \"\"", "pool", None),
             ("gateway = \"here\"", "gateway", hint("gateway")),
-            ("gateway = \"10.0.0.1\"", "gateway", Some("the fleet's own network has a gateway of its own")),
+            (
+                "gateway = \"10.0.0.1\"",
+                "gateway",
+                Some("the fleet's own network has a gateway of its own"),
+            ),
             ("xml = \"<a>\"", "xml", None),
             ("xml = [\"<a/><b/>\"]", "xml", None),
-            ("uri = \"xen:///\"", "uri", Some("use qemu:///system, qemu:///session or qemu+ssh://USER@HOST/system")),
+            (
+                "uri = \"xen:///\"",
+                "uri",
+                Some("use qemu:///system, qemu:///session or qemu+ssh://USER@HOST/system"),
+            ),
         ] {
             let error = parse(text).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config, "{text}");

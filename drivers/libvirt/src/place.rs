@@ -42,9 +42,8 @@ impl Room {
 /// `Host`, naming what each host has left.
 pub fn place(memory_mib: u64, cpus: u32, rooms: &[Room]) -> Result<usize> {
     let fitting = rooms.iter().enumerate().filter(|(_, room)| room.fits(memory_mib, cpus));
-    let best = fitting.min_by_key(|(at, room)| {
-        (room.alike, u64::MAX - room.free_share(), room.used_cpus, *at)
-    });
+    let best = fitting
+        .min_by_key(|(at, room)| (room.alike, u64::MAX - room.free_share(), room.used_cpus, *at));
     best.map(|(at, _)| at).ok_or_else(|| {
         let each = |room: &Room| {
             let cpus = room.cpus.map_or(String::new(), |all| {

@@ -63,10 +63,12 @@ impl Options {
     /// `Config`, naming the key.
     pub fn parse(table: &toml::Table) -> Result<Self> {
         if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
-            return Err(wrong(key, "is not an option of the driver").hint(match nearest(key, KEYS) {
-                Some(known) => format!("did you mean `{known}`?"),
-                None => format!("its options are {}", KEYS.join(", ")),
-            }));
+            return Err(wrong(key, "is not an option of the driver").hint(
+                match nearest(key, KEYS) {
+                    Some(known) => format!("did you mean `{known}`?"),
+                    None => format!("its options are {}", KEYS.join(", ")),
+                },
+            ));
         }
         for (key, value) in table {
             // One key at a time, since an error of the whole table does not name its key.

@@ -9,9 +9,9 @@ use super::find::{self, Here};
 use super::job::Job;
 use super::{kvm, lan, power};
 use crate::hosts::Lan;
+use crate::names;
 use crate::options::Options;
 use crate::record::Record;
-use crate::names;
 
 /// Brings a machine to what is asked for now; what needs a new start waits until it is off.
 pub(super) fn apply(
@@ -62,7 +62,7 @@ fn mark(here: &Here, record: &Record) -> Result<()> {
         flags |= sys::VIR_DOMAIN_AFFECT_LIVE;
     }
     let done = here.domain.set_metadata(
-        sys::VIR_DOMAIN_METADATA_ELEMENT as i32,
+        sys::VIR_DOMAIN_METADATA_ELEMENT.cast_signed(),
         Some(&record.element()),
         Some("fleet"),
         Some(names::NAMESPACE),

@@ -79,7 +79,7 @@ pub(super) fn all(job: &Job, list: &[(MachineId, VmSpec)]) -> Result<Vec<Finding
             Err(error) => findings.push(of_error(None, &error)),
         }
     }
-    room(job, &known, &mut findings)?;
+    room(job, &known, &mut findings);
     Ok(findings)
 }
 
@@ -130,11 +130,7 @@ fn ports(known: &[Wanted], findings: &mut Vec<Finding>) {
 }
 
 fn is_taken(address: SocketAddr, udp: bool) -> bool {
-    let error = if udp {
-        UdpSocket::bind(address).err()
-    } else {
-        TcpListener::bind(address).err()
-    };
+    let error = if udp { UdpSocket::bind(address).err() } else { TcpListener::bind(address).err() };
     // Other errors are not about the port, such as an address of another network namespace.
     error.is_some_and(|e| e.kind() == std::io::ErrorKind::AddrInUse)
 }
@@ -143,9 +139,9 @@ fn is_taken(address: SocketAddr, udp: bool) -> bool {
 fn spread(known: &[Wanted], findings: &mut Vec<Finding>) {
     let uris: BTreeSet<&str> =
         known.iter().flat_map(|wanted| &wanted.candidates).map(|host| host.uri.as_str()).collect();
-    let own = known.iter().any(|wanted| {
-        wanted.candidates.iter().any(|host| host.lan(&wanted.options) == Lan::Own)
-    });
+    let own = known
+        .iter()
+        .any(|wanted| wanted.candidates.iter().any(|host| host.lan(&wanted.options) == Lan::Own));
     if uris.len() > 1 && own {
         let text = "the machines live on several hosts, but the fleet's own network is on one only";
         let hint = "set `libvirt.bridge` or `libvirt.network` to one that the hosts share";
@@ -154,12 +150,7 @@ fn spread(known: &[Wanted], findings: &mut Vec<Finding>) {
 }
 
 /// One host, and the machines that may live on it.
-fn on_host(
-    job: &Job,
-    host: &Host,
-    wanted: &[&Wanted],
-    findings: &mut Vec<Finding>,
-) -> Result<()> {
+fn on_host(job: &Job, host: &Host, wanted: &[&Wanted], findings: &mut Vec<Finding>) -> Result<()> {
     let link = job.link(&host.uri)?;
     let mut said = BTreeSet::new();
     for one in wanted {
@@ -213,10 +204,8 @@ fn said_once(
             }
         }
         Lan::Own if !is_local(&host.uri) && one.options.forward == Forwarding::Nat => {
-            let text = format!(
-                "the fleet's own network on {} cannot be reached from here",
-                host.title()
-            );
+            let text =
+                format!("the fleet's own network on {} cannot be reached from here", host.title());
             let hint = "set `libvirt.bridge` or `libvirt.network`, or `libvirt.forward = \"route\"` \
                         and add a route to it";
             if said.insert(text.clone()) {
@@ -271,7 +260,8 @@ fn own_network(
         };
         for (name, ip, prefix) in network::interfaces(&output) {
             if !bridges.contains(&name) && Subnet::of(ip, prefix).overlaps(lab) {
-                let text = format!("this host's interface `{name}` ({ip}/{prefix}) has its addresses");
+                let text =
+                    format!("this host's interface `{name}` ({ip}/{prefix}) has its addresses");
                 findings.push(finding(Level::Error, None, text, hint));
             }
         }
@@ -319,7 +309,7 @@ fn storage(
 }
 
 /// The room for memory and processors: machines are placed as `create` would.
-fn room(job: &Job, known: &[Wanted], findings: &mut Vec<Finding>) -> Result<()> {
+fn room(job: &Job, known: &[Wanted], findings: &mut Vec<Finding>) {
     let mut given: BTreeMap<String, (u64, u32)> = BTreeMap::new();
     for one in known.iter().filter(|one| matches!(one.found, Found::Nothing)) {
         let Ok(rooms) = create::rooms(job, one.id, one.spec, &one.candidates) else { continue };
@@ -341,5 +331,4 @@ fn room(job: &Job, known: &[Wanted], findings: &mut Vec<Finding>) -> Result<()> 
             Err(error) => findings.push(of_error(Some(one.id), &error)),
         }
     }
-    Ok(())
 }

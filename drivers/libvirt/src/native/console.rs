@@ -25,10 +25,7 @@ const LONGEST: usize = 103;
 
 /// Makes the console reachable.
 pub(super) fn open(job: &Job, id: &MachineId) -> Result<Option<Console>> {
-    let here = match find::find(job, id)? {
-        find::Found::Here(here) => here,
-        _ => return Ok(None),
-    };
+    let find::Found::Here(here) = find::find(job, id)? else { return Ok(None) };
     let folder = job.cx.make_scratch(id)?;
     let (log, socket) = (folder.join("console.log"), folder.join("console.sock"));
     fetch(job, id, &here, &log)?;

@@ -291,8 +291,8 @@ fn undefine(here: &Here) -> Result<()> {
         Err(e) if super::job::is_absent(&e) => Ok(()),
         // Old daemons and the stand-in know fewer of them.
         Err(_) => {
-            let fewer = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-                | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
+            let fewer =
+                sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
             here.link.some("remove the domain", here.domain.undefine_flags(fewer)).map(drop)
         }
     }

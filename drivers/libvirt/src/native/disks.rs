@@ -24,7 +24,7 @@ const ATTEMPTS: usize = 5;
 /// A storage pool that is in use.
 pub(super) struct Pool {
     pub(super) link: Link,
-    pub(super) pool: StoragePool,
+    pub(super) handle: StoragePool,
     pub(super) name: String,
     /// Where its files are.
     pub(super) folder: String,
@@ -65,7 +65,7 @@ impl Pool {
         }
         let path = document.descendants().find(|node| node.has_tag_name("path"));
         let folder = path.and_then(|node| node.text()).unwrap_or_default().to_owned();
-        Ok(Self { link: link.clone(), pool, name: name.to_owned(), folder })
+        Ok(Self { link: link.clone(), handle: pool, name: name.to_owned(), folder })
     }
 
     /// Looks at a pool without starting it; none if it is off.
@@ -81,7 +81,7 @@ impl Pool {
 
     /// A volume, if it is there.
     pub(super) fn volume(&self, name: &str) -> Result<Option<StorageVol>> {
-        self.link.some("look for a volume", self.pool.lookup_storage_vol_by_name(name))
+        self.link.some("look for a volume", self.handle.lookup_storage_vol_by_name(name))
     }
 
     /// Removes a volume, if it is there.
@@ -93,7 +93,7 @@ impl Pool {
     /// Makes libvirt see files that others have put there.
     pub(super) fn refresh(&self, job: &Job) -> Result<()> {
         let hint = "another job keeps the storage pool busy";
-        job.until("the storage pool", hint, || match self.pool.refresh(0) {
+        job.until("the storage pool", hint, || match self.handle.refresh(0) {
             Ok(()) => Ok(()),
             Err(e) if e.message().contains("asynchronous jobs") => {
                 Err(Error::busy("the storage pool is busy").because(e))
@@ -104,12 +104,12 @@ impl Pool {
 
     /// How many bytes are free.
     pub(super) fn free(&self) -> Result<u64> {
-        Ok(self.link.ok("read the storage pool", self.pool.info())?.available)
+        Ok(self.link.ok("read the storage pool", self.handle.info())?.available)
     }
 
     fn make(&self, name: &str, bytes: u64, format: &str, base: &str) -> Result<StorageVol> {
         let text = xml::volume(&VolumeView { name, bytes, format, base })?;
-        let made = StorageVol::create_xml(&self.pool, &text, 0);
+        let made = StorageVol::create_xml(&self.handle, &text, 0);
         match made {
             Ok(volume) => Ok(volume),
             Err(e) => match self.volume(name)? {
@@ -258,7 +258,7 @@ impl Pool {
     pub(super) fn remove_log(&self, job: &Job, id: &MachineId) -> Result<()> {
         self.refresh(job)?;
         let log = names::log(id);
-        for volume in self.link.ok("list the volumes", self.pool.list_all_volumes(0))? {
+        for volume in self.link.ok("list the volumes", self.handle.list_all_volumes(0))? {
             let name = volume.name().unwrap_or_default();
             let rest = name.strip_prefix(&log);
             let older = |rest: &str| rest.starts_with('.') && rest[1..].parse::<u32>().is_ok();
@@ -274,7 +274,7 @@ impl Pool {
         let _turn = job.turn(&self.image_word(sha256))?;
         let Some(base) = self.volume(&names::image(sha256))? else { return Ok(()) };
         let path = self.path(&base)?;
-        for volume in self.link.ok("list the volumes", self.pool.list_all_volumes(0))? {
+        for volume in self.link.ok("list the volumes", self.handle.list_all_volumes(0))? {
             job.go_on()?;
             let Some(text) = self.link.some("read a volume", volume.xml_desc(0))? else {
                 continue;

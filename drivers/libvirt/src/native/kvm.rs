@@ -72,8 +72,9 @@ pub(super) fn judge(
     match options.kind {
         KindChoice::Qemu => Ok(("qemu".to_owned(), None)),
         KindChoice::Kvm if offered()?.0 => Ok(("kvm".to_owned(), None)),
-        KindChoice::Kvm => Err(Error::host(format!("{} does not offer KVM", host.title()))
-            .hint(errors::KVM)),
+        KindChoice::Kvm => {
+            Err(Error::host(format!("{} does not offer KVM", host.title())).hint(errors::KVM))
+        }
         KindChoice::Auto => {
             let (kvm, uuid) = offered()?;
             let failure = if kvm {
@@ -177,7 +178,8 @@ fn trial(job: &Job, link: &Link, pool: &str) -> Result<Option<String>> {
     let result = match run("qemu", 2 * LONGEST_LIMIT) {
         Ok(None) => {
             let limit = (began.elapsed() * 8).clamp(SHORTEST_LIMIT, LONGEST_LIMIT);
-            let why = |end| format!("KVM is offered, but a small 64-bit guest failed on it ({end})");
+            let why =
+                |end| format!("KVM is offered, but a small 64-bit guest failed on it ({end})");
             run("kvm", limit).map(|failed| failed.map(why))
         }
         Ok(Some(failure)) => {
@@ -196,7 +198,7 @@ fn listen(job: &Job, pool: &Pool, said: &str, limit: Duration) -> Result<Option<
     let until = Instant::now() + limit;
     let heard = job.until("a small guest", "", || {
         // A pool that is busy just now is looked at again in a moment.
-        drop(pool.pool.refresh(0));
+        drop(pool.handle.refresh(0));
         let mut text = Vec::new();
         if let Some(volume) = pool.volume(said)? {
             job.content().read(&pool.link.connect, &volume, 0, 0, &mut |bytes| {
@@ -219,7 +221,8 @@ fn listen(job: &Job, pool: &Pool, said: &str, limit: Duration) -> Result<Option<
 }
 
 fn domain(name: &str, kind: &str, disk: &str, said: &str) -> String {
-    let cpu = if kind == "kvm" { "<cpu mode='host-passthrough'/>" } else { "<cpu mode='maximum'/>" };
+    let cpu =
+        if kind == "kvm" { "<cpu mode='host-passthrough'/>" } else { "<cpu mode='maximum'/>" };
     let uuid = MachineId::new(name, kind).uuid();
     let [disk, said] = [disk, said].map(crate::xml::escape);
     format!(

@@ -38,9 +38,8 @@ pub(super) fn cards(job: &Job, id: &MachineId, spec: &VmSpec) -> Result<Vec<Card
         Lan::Segment => return Ok(Card::outside_and_lab(id, &spec.lab)),
         Lan::Own => {
             let link = job.link(&host.uri)?;
-            let known = own(&link, id.fleet(), &host)?.and_then(|(_, seen)| {
-                seen.gateway_for(&spec.lab)
-            });
+            let known =
+                own(&link, id.fleet(), &host)?.and_then(|(_, seen)| seen.gateway_for(&spec.lab));
             let gateway = known.unwrap_or_else(|| network::gateway(&spec.lab, &[]));
             (spec.internet.then_some(gateway), vec![gateway])
         }
@@ -151,11 +150,7 @@ fn word(link: &Link, fleet: &str) -> String {
 }
 
 fn lease(id: &MachineId, record: &Record) -> Lease {
-    Lease {
-        mac: id.mac(0),
-        name: id.machine().to_owned(),
-        ip: record.address().to_string(),
-    }
+    Lease { mac: id.mac(0), name: id.machine().to_owned(), ip: record.address().to_string() }
 }
 
 /// Makes the fleet's network on a host, if it is not there, and brings a machine's address

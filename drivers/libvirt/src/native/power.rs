@@ -108,8 +108,9 @@ pub(super) fn rest(job: &Job, id: &MachineId, rest: Rest) -> Result<()> {
             here.link.ok("save the domain", here.domain.managed_save(flags))
         }
         (Power::Paused, Rest::Memory) | (Power::Saved, Rest::Disk) => Ok(()),
-        (Power::Saved, Rest::Memory) => Err(Error::conflict("the machine is saved already")
-            .hint("start it first")),
+        (Power::Saved, Rest::Memory) => {
+            Err(Error::conflict("the machine is saved already").hint("start it first"))
+        }
         _ => Err(Error::conflict("the machine does not run").hint("start it first")),
     }
 }

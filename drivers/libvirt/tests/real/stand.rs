@@ -9,7 +9,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use fleet_driver::{Cx, Driver, Error, ImageFile, LabNic, MachineId, Result, Settings, VmSpec, wait};
+use fleet_driver::{
+    Cx, Driver, Error, ImageFile, LabNic, MachineId, Result, Settings, VmSpec, wait,
+};
 use fleet_libvirt::native::{Libvirt, Links};
 use tempfile::TempDir;
 
