@@ -2,7 +2,7 @@
 //! machine's options name.
 
 use fleet_driver::text::nearest;
-use fleet_driver::{Error, Result, Settings};
+use fleet_driver::{Result, Settings};
 use serde::Deserialize;
 
 use crate::options::{Options, uri_is_known, wrong};
@@ -221,14 +221,6 @@ pub fn all(settings: &Settings) -> Result<Vec<Host>> {
         hosts.push(Host::at(DEFAULT_URI));
     }
     Ok(hosts)
-}
-
-/// What to say when no host can be asked.
-pub(crate) fn unknown(uri: &str, cause: Error) -> Error {
-    Error::busy(format!("a host that could hold the machine does not answer: {uri}"))
-        .with("uri", uri)
-        .hint(cause.hint_text().unwrap_or("see that it runs, then try again").to_owned())
-        .because(cause)
 }
 
 #[cfg(test)]

@@ -64,6 +64,11 @@ pub fn gateway(lab: &LabNic, taken: &[Ipv4Addr]) -> Ipv4Addr {
     }
 }
 
+/// Whether a machine has the first address of its network.
+pub fn is_first(lab: &LabNic) -> bool {
+    u32::from(lab.address) == Subnet::of(lab.address, lab.prefix).first + 1
+}
+
 /// A network as libvirt describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Described {
@@ -157,6 +162,12 @@ mod tests {
             let taken: Vec<Ipv4Addr> = taken.parse().into_iter().collect();
             assert_eq!(gateway(&lab, &taken), ip(wanted), "{address}");
         }
+    }
+
+    #[test]
+    fn the_first_address() {
+        let lab = |text: &str| LabNic { address: ip(text), prefix: 24 };
+        assert!(is_first(&lab("10.77.0.1")) && !is_first(&lab("10.77.0.2")));
     }
 
     #[test]

@@ -203,7 +203,7 @@ const SCHEMES: &[&str] = &["qemu", "test"];
 pub(crate) fn uri_is_known(key: &str, uri: &str) -> Result<()> {
     let scheme = uri.split_once(':').map_or("", |(scheme, _)| scheme);
     let hypervisor = scheme.split_once('+').map_or(scheme, |(hypervisor, _)| hypervisor);
-    if SCHEMES.contains(&hypervisor) && uri.contains(":///") | uri.contains("://") {
+    if SCHEMES.contains(&hypervisor) && uri.contains("://") {
         return Ok(());
     }
     Err(wrong(key, "is not the URI of a hypervisor that fleet can use")

@@ -232,8 +232,13 @@ fn own_network(
     let lab = Subnet::of(first.spec.lab.address, first.spec.lab.prefix);
     let known = own.as_ref().and_then(|(_, seen)| seen.gateway_for(&first.spec.lab));
     let gateway = known.unwrap_or_else(|| network::gateway(&first.spec.lab, &[]));
-    for one in wanted.iter().filter(|one| one.spec.lab.address == gateway) {
-        let text = format!("its address {gateway} is that of the host in the fleet's network");
+    // The machine that is made first would move the host's address away from where the
+    // seeds of the others look for it.
+    let alone = wanted.len() == 1 || known.is_some();
+    let moves = |one: &&&&Wanted| !alone && network::is_first(&one.spec.lab);
+    for one in wanted.iter().filter(|one| one.spec.lab.address == gateway || moves(one)) {
+        let address = one.spec.lab.address;
+        let text = format!("its address {address} is that of the host in the fleet's network");
         let hint = "choose another address; the first of the subnet is the host's";
         findings.push(finding(Level::Error, Some(one.id), text, hint));
     }

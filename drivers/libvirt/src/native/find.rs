@@ -68,9 +68,18 @@ pub(super) fn find(job: &Job, id: &MachineId) -> Result<Found> {
     }
     match silent {
         Some((_, error)) if hosts::all(&job.settings)?.len() == 1 => Err(error),
-        Some((host, error)) => Err(hosts::unknown(&host.uri, error)),
+        Some((host, error)) => Err(silence(&host, error)),
         None => Ok(Found::Nothing),
     }
+}
+
+/// What to say when a host that could hold a machine cannot be asked.
+fn silence(host: &Host, cause: Error) -> Error {
+    let hint = cause.hint_text().unwrap_or("see that it runs, then try again").to_owned();
+    Error::busy(format!("{} does not answer, and could hold the machine", host.title()))
+        .with("uri", &host.uri)
+        .hint(hint)
+        .because(cause)
 }
 
 /// Looks for a machine on one host.

@@ -19,6 +19,7 @@ mod snapshots;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use fleet_driver::{
     About, Answer, Capabilities, Card, Console, Cx, Driver, Error, Finding, MachineId, Rest,
@@ -29,6 +30,10 @@ use virt::connect::Connect;
 pub use self::bytes::Content;
 use self::bytes::Streams;
 use self::job::Job;
+
+/// How long the thread may go on after the deadline to say what it has come to. It stops at
+/// its next step; only a call of libvirt that hangs takes longer.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Connections to hypervisors, which several values of the driver may share.
 pub struct Links {
@@ -87,7 +92,7 @@ impl Libvirt {
         let ended = tokio::select! {
             biased;
             () = cx.cancelled().cancelled() => Err(Error::interrupted()),
-            ended = tokio::time::timeout(cx.left(), thread) => match ended {
+            ended = tokio::time::timeout(cx.left() + GRACE, thread) => match ended {
                 Ok(Ok(result)) => result,
                 Ok(Err(panicked)) => Err(Error::bug("the libvirt driver stopped").because(panicked)),
                 Err(_) => Err(Error::driver("libvirt did not answer in time")
