@@ -6,10 +6,13 @@ use virt::domain_snapshot::DomainSnapshot;
 use virt::sys;
 
 use super::change;
-use super::disks;
+use super::disks::Pool;
 use super::find;
 use super::job::{Job, Link};
-use crate::xml;
+use crate::{names, xml};
+
+/// The size of an empty disc.
+const EMPTY: usize = 64 << 10;
 
 /// Takes a snapshot.
 pub(super) fn take(job: &Job, id: &MachineId, name: &str) -> Result<()> {
@@ -17,11 +20,6 @@ pub(super) fn take(job: &Job, id: &MachineId, name: &str) -> Result<()> {
     if lookup(&here.link, &here.domain, name)?.is_some() {
         return Err(Error::conflict(format!("there is a snapshot `{name}` already"))
             .hint("choose another name, or remove that one"));
-    }
-    // A running machine could not come back to a drive whose disc is gone by then.
-    let active = here.link.ok("read the domain's state", here.domain.is_active())?;
-    if active && here.seen.seed.is_some() {
-        change::take_seed(job, id, &here)?;
     }
     let text = format!("<domainsnapshot><name>{}</name></domainsnapshot>", xml::escape(name));
     here.link.ok("take the snapshot", here.domain.create_snapshot_xml(&text, 0)).map(drop)
@@ -61,15 +59,21 @@ pub(super) fn revert(job: &Job, id: &MachineId, name: &str) -> Result<()> {
     let Some(found) = lookup(&here.link, &here.domain, name)? else {
         return Err(Error::not_found(format!("there is no snapshot `{name}`")));
     };
-    let had_seed = here.next.seed.is_some();
-    let flags = sys::VIR_DOMAIN_SNAPSHOT_REVERT_FORCE;
-    here.link.ok("bring the domain back", found.revert(flags))?;
-    // The description of that moment may name a seed that was taken away since.
-    let now = find::must(job, id)?;
-    if !had_seed && (now.next.seed.is_some() || now.seen.seed.is_some()) {
-        disks::eject(&now.link, &now.domain)?;
+    // The description of that moment may name a seed that was taken away since. The machine
+    // comes back to an empty disc, which then goes too.
+    let then = here.link.ok("read the snapshot", found.xml_desc(0))?;
+    let pool = Pool::open(&here.link, &here.record.pool)?;
+    let seed = names::seed(id);
+    let stand_in = then.contains(&seed) && pool.volume(&seed)?.is_none();
+    if stand_in {
+        pool.make_small(job, &seed, &[0; EMPTY])?;
     }
-    Ok(())
+    let flags = sys::VIR_DOMAIN_SNAPSHOT_REVERT_FORCE;
+    let back = here.link.ok("bring the domain back", found.revert(flags));
+    if stand_in {
+        change::take_seed(job, id, &*find::must(job, id)?)?;
+    }
+    back
 }
 
 /// Removes a snapshot.
