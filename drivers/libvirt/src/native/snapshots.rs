@@ -1,5 +1,7 @@
 //! Snapshots, kept in the machine's own disk.
 
+use std::collections::BTreeMap;
+
 use fleet_driver::{Error, MachineId, Result, Snapshot};
 use virt::domain::Domain;
 use virt::domain_snapshot::DomainSnapshot;
@@ -38,19 +40,38 @@ pub(super) fn list(job: &Job, id: &MachineId) -> Result<Vec<Snapshot>> {
         let Some(text) = here.link.some(what, one.xml_desc(0))? else { continue };
         found.extend(parse(&text));
     }
-    found.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
-    Ok(found)
+    Ok(oldest_first(found))
 }
 
-fn parse(text: &str) -> Option<Snapshot> {
+/// A snapshot with the name of the one before it.
+type Linked = (Snapshot, Option<String>);
+
+/// Sorts by time; within a second, a snapshot comes after the one it was taken on.
+fn oldest_first(found: Vec<Linked>) -> Vec<Snapshot> {
+    let parents: BTreeMap<String, Option<String>> =
+        found.iter().map(|(one, parent)| (one.name.clone(), parent.clone())).collect();
+    let depth = |one: &Snapshot| {
+        let next = |name: &String| parents.get(name).cloned().flatten();
+        // Bounded, should libvirt ever describe a circle.
+        std::iter::successors(Some(one.name.clone()), next).take(parents.len() + 1).count()
+    };
+    let mut sorted: Vec<Snapshot> = found.iter().map(|(one, _)| one.clone()).collect();
+    sorted.sort_by_cached_key(|one| (one.created, depth(one), one.name.clone()));
+    sorted
+}
+
+fn parse(text: &str) -> Option<Linked> {
     let document = roxmltree::Document::parse(text).ok()?;
     let root = document.root_element();
     let child = |name: &str| root.children().find(|node| node.has_tag_name(name))?.text();
-    Some(Snapshot {
+    let parent = root.children().find(|node| node.has_tag_name("parent"));
+    let parent = parent.and_then(|node| node.children().find(|n| n.has_tag_name("name")));
+    let snapshot = Snapshot {
         name: child("name")?.to_owned(),
         created: child("creationTime")?.trim().parse().ok()?,
         running: child("state")?.trim() == "running",
-    })
+    };
+    Some((snapshot, parent.and_then(|node| node.text()).map(str::to_owned)))
 }
 
 /// Brings a machine back to a snapshot.
@@ -66,7 +87,7 @@ pub(super) fn revert(job: &Job, id: &MachineId, name: &str) -> Result<()> {
     let seed = names::seed(id);
     let stand_in = then.contains(&seed) && pool.volume(&seed)?.is_none();
     if stand_in {
-        pool.make_small(job, &seed, &[0; EMPTY])?;
+        pool.make_small(job, &seed, &vec![0; EMPTY])?;
     }
     let flags = sys::VIR_DOMAIN_SNAPSHOT_REVERT_FORCE;
     let back = here.link.ok("bring the domain back", found.revert(flags));
@@ -92,9 +113,14 @@ mod tests {
     #[test]
     fn snapshots_are_read() {
         let text = "<domainsnapshot><name>a</name><state>running</state>\
-                    <creationTime>17</creationTime></domainsnapshot>";
-        let wanted = Snapshot { name: "a".into(), created: 17, running: true };
-        assert_eq!(parse(text), Some(wanted));
+                    <creationTime>17</creationTime><parent><name>z</name></parent>\
+                    </domainsnapshot>";
+        let a = Snapshot { name: "a".into(), created: 17, running: true };
+        assert_eq!(parse(text), Some((a.clone(), Some("z".to_owned()))));
+        let z = Snapshot { name: "z".into(), ..a.clone() };
+        let old = Snapshot { name: "old".into(), created: 16, running: false };
+        let found = vec![(a.clone(), Some("z".into())), (z.clone(), None), (old.clone(), None)];
+        assert_eq!(oldest_first(found), [old, z, a]);
         assert_eq!(parse("<domainsnapshot/>"), None);
     }
 }
