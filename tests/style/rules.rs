@@ -25,6 +25,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "toml",
         ],
     ),
+    (
+        "fleet-libvirt",
+        &["fleet-driver", "roxmltree", "serde", "serde_json", "tera", "tokio", "toml", "virt"],
+    ),
     ("fleet-qemu", &["fleet-driver", "serde", "serde_json", "sha2", "tokio", "toml"]),
 ];
 

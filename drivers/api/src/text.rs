@@ -1,5 +1,5 @@
 //! Quoting, done once: for shells, for JSON and YAML strings, and for whatever holds
-//! printable ASCII only.
+//! printable ASCII only; and which word was meant by a mistyped one.
 
 /// Quotes a word for a POSIX shell, only where it needs it.
 pub fn sh(word: &str) -> String {
@@ -43,6 +43,28 @@ pub fn from_ascii(written: &str) -> Option<String> {
     String::from_utf8(text).ok()
 }
 
+/// The known word that is nearest to `word`, if one is near enough to be meant.
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let near = |known: &&&str| distance(word, known) <= 1 + known.len() / 4;
+    known.iter().filter(near).min_by_key(|known| distance(word, known)).copied()
+}
+
+/// How many letters must be added, removed or changed (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +87,14 @@ mod tests {
         for wrong in ["%", "%4", "%zz", "%FF"] {
             assert_eq!(from_ascii(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_nearest_word_is_near() {
+        let known = ["accel", "ssh_port", "machine"];
+        assert_eq!(nearest("acel", &known), Some("accel"));
+        assert_eq!(nearest("sshport", &known), Some("ssh_port"));
+        assert_eq!(nearest("colour", &known), None);
     }
 
     #[test]

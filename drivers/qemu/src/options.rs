@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use fleet_driver::text::nearest;
 use fleet_driver::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -62,10 +63,12 @@ impl Options {
     /// `Config`, naming the key.
     pub fn parse(table: &toml::Table) -> Result<Self> {
         if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
-            return Err(wrong(key, "is not an option of the driver").hint(match nearest(key) {
-                Some(known) => format!("did you mean `{known}`?"),
-                None => format!("its options are {}", KEYS.join(", ")),
-            }));
+            return Err(wrong(key, "is not an option of the driver").hint(
+                match nearest(key, KEYS) {
+                    Some(known) => format!("did you mean `{known}`?"),
+                    None => format!("its options are {}", KEYS.join(", ")),
+                },
+            ));
         }
         for (key, value) in table {
             // One key at a time, since an error of the whole table does not name its key.
@@ -117,28 +120,6 @@ impl Options {
 
 fn wrong(key: &str, what: &str) -> Error {
     Error::config(format!("the QEMU option `{key}` {what}")).with("key", key)
-}
-
-/// The known key that is nearest to `key`, if one is near.
-fn nearest(key: &str) -> Option<&'static str> {
-    let near = |known: &&&str| distance(key, known) <= 1 + known.len() / 4;
-    KEYS.iter().filter(near).min_by_key(|known| distance(key, known)).copied()
-}
-
-/// How many letters must be added, removed or changed (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -42,7 +42,10 @@ pub async fn created_is_stopped_and_listed(bench: Arc<Bench>) {
         holds(lines::verbs::CREATE, seen.seeded, "the machine has no seed");
     }
     if about.capabilities.console {
-        holds(lines::verbs::CREATE, seen.console.is_some(), "the machine has no console");
+        let (driver, cx) = (bench.driver(), bench.cx());
+        let console = bench.ends("console", driver.console(&id, &cx)).await;
+        let console = fine(lines::verbs::CREATE, "console", console);
+        holds(lines::verbs::CREATE, console.is_some(), "the machine has no console");
     }
 }
 
