@@ -297,9 +297,11 @@ fn stands_on(text: &str, path: &str) -> bool {
 }
 
 /// Ejects what is in a domain's CD drive, whether the guest likes it or not.
+///
+/// The drive is a virtio-scsi one: small kernels for virtual machines know no SATA.
 pub(super) fn eject(link: &Link, domain: &virt::domain::Domain) -> Result<()> {
     const EMPTY: &str = "<disk type='file' device='cdrom'><driver name='qemu' type='raw'/>\
-                         <target dev='sda' bus='sata'/><readonly/></disk>";
+                         <target dev='sda' bus='scsi'/><readonly/></disk>";
     let mut flags = sys::VIR_DOMAIN_AFFECT_CONFIG;
     if link.ok("read the domain's state", domain.is_active())? {
         flags |= sys::VIR_DOMAIN_AFFECT_LIVE | sys::VIR_DOMAIN_DEVICE_MODIFY_FORCE;
