@@ -50,6 +50,7 @@ fn the_lab_of_the_readme_on_libvirt() {
     assert!(refused.stderr.contains("hint:"), "{}", refused.stderr);
     all_as_before();
     libvirtd.virsh(&["net-destroy", "office"]);
+    libvirtd.virsh(&["net-undefine", "office"]);
     libvirtd.define("net-define", &office("10.99.0"));
     libvirtd.virsh(&["net-start", "office"]);
 
