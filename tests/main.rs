@@ -7,6 +7,7 @@
 mod changes;
 mod env;
 mod faults;
+mod guests;
 mod rest;
 mod shell;
 mod sim;
