@@ -74,6 +74,24 @@ async fn an_engine_of_alpine_that_stopped_is_started_and_one_that_runs_is_left_a
     }
 }
 
+/// Also between the package, which starts nothing, and the settings.
+#[tokio::test]
+async fn a_killed_up_is_finished_by_the_next_on_alpine() {
+    let world = world(System::Alpine).await;
+    let mut killed = 0;
+    for point in [2, 5, 8, 11, 14, 17] {
+        killed += usize::from(world.killed_at_guest(point, &["up"]).await.killed());
+    }
+    assert!(killed >= 3, "killed {killed} times only");
+    world.fleet(&["up"]).await.exits(0);
+    world.fleet(&["up"]).await.exits(0).says("Nothing to do");
+    for name in ALL {
+        assert_eq!(world.sim.times(name, &What::Created), 1, "{name}");
+        assert!(world.sim.runs(name).is_some(), "{name}");
+    }
+    assert_eq!(world.sim.swarms(), 1);
+}
+
 #[tokio::test]
 async fn a_firewall_is_opened_for_the_engine_and_the_swarm() {
     let world = world(System::Fedora).await;
