@@ -8,6 +8,7 @@ mod changes;
 mod drivers;
 mod env;
 mod faults;
+mod guests;
 mod rest;
 mod shell;
 mod sim;

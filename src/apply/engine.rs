@@ -10,8 +10,9 @@ use time::OffsetDateTime;
 use super::{Ground, Machine, Stopped};
 use crate::config::{Install, Spec};
 use crate::engine::Engine;
-use crate::guest::facts::{self, FirstBootState, GuestFacts};
+use crate::guest::facts::{self, Firewall, FirstBootState, GuestFacts};
 use crate::guest::settings::{FirstBoot, Settings, server_names};
+use crate::guest::source::Init;
 use crate::guest::{Guest, install as scripts};
 use crate::images::Images;
 use crate::pki::Pki;
@@ -86,7 +87,9 @@ async fn look(machine: &mut Machine) -> Result<GuestFacts> {
         .as_ref()
         .ok_or_else(|| Error::bug("the engine's steps came before the connection"))?;
     let script = facts::script();
-    facts::parse(&ssh.run(&script, &machine.cx.within(script.limit)).await?)
+    let found = facts::parse(&ssh.run(&script, &machine.cx.within(script.limit)).await?)?;
+    machine.init = found.init;
+    Ok(found)
 }
 
 /// Waits for the engine of a machine that was just made, where the image has one: its
@@ -139,6 +142,7 @@ pub(super) async fn install(ground: &Ground, machine: &mut Machine) -> Result<Ou
     let cx = machine.cx.within(script.limit);
     let ssh = machine.ssh.as_ref().ok_or_else(|| Error::bug("no connection"))?;
     ssh.run(&script, &cx).await.map_err(|e| scripts::explain(e, ground.fleet.network.internet))?;
+    machine.installed = true;
     let found = look(machine).await?;
     if found.engine.is_none() {
         return Err(Error::guest("the engine is still missing after its installation")
@@ -155,18 +159,33 @@ pub(super) async fn configure(ground: &Ground, machine: &mut Machine) -> Result<
     if machine.secured {
         return Ok(Outcome::Unchanged);
     }
+    let spec = ground.named(&machine.name)?;
     let pki = ground.pki()?;
     let settings = wanted(ground, machine).await?;
     let found = match machine.facts.take() {
         Some(found) => found,
         None => look(machine).await?,
     };
+    if found.firewall == Firewall::Firewalld {
+        let network = &ground.fleet.network;
+        let script = scripts::firewall(&format!("{}/{}", network.subnet, network.prefix))?;
+        let ssh = machine.ssh.as_ref().ok_or_else(|| Error::bug("no connection"))?;
+        ssh.run(&script, &machine.cx.within(script.limit)).await?;
+    }
     let engine = client(ground, &machine.name, &machine.cx).await?;
     let now = OffsetDateTime::now_utc();
+    // Not every package starts its engine anew.
+    let outdated = |running: &str| match (&spec.engine.version, &found.engine) {
+        (Some(wanted), Some(there)) => {
+            scripts::matches(wanted, there) && !scripts::matches(wanted, running)
+        }
+        _ => false,
+    };
     let on_disk = found.settings().as_deref() == Some(settings.digest());
     match engine.facts(&machine.cx.within(QUICK)).await {
         Ok(running)
             if running.settings() == Some(settings.digest())
+                && !outdated(&running.version)
                 && !running.cert_ends().is_some_and(|ends| pki.due(ends, now)) =>
         {
             return Ok(Outcome::Unchanged);
@@ -175,11 +194,12 @@ pub(super) async fn configure(ground: &Ground, machine: &mut Machine) -> Result<
         Err(error) if error.kind() == ErrorKind::Busy && on_disk => {
             let by_itself = found.unit.as_ref().is_some_and(|unit| match unit.active.as_str() {
                 // SSH answers before the engine's service begins to start.
-                "inactive" => machine.starts && unit.enabled == "enabled",
+                "inactive" => machine.starts && !machine.installed && unit.enabled == "enabled",
                 "failed" => false,
                 _ => true,
             });
-            if by_itself || found.first_boot == FirstBootState::Running {
+            let booting = found.first_boot == FirstBootState::Running;
+            if by_itself || booting && !machine.installed {
                 return Ok(Outcome::Unchanged);
             }
         }
@@ -193,8 +213,12 @@ pub(super) async fn configure(ground: &Ground, machine: &mut Machine) -> Result<
 }
 
 /// What to try when an engine does not do what it should.
-pub(super) fn engine_log(machine: &str) -> String {
-    format!("look at its log: `fleet ssh {machine} sudo journalctl -u docker`")
+pub(super) fn engine_log(machine: &Machine) -> String {
+    let log = match machine.init.unwrap_or_default() {
+        Init::Systemd => "journalctl -u docker",
+        Init::OpenRc => "tail -n 50 /var/log/docker.log",
+    };
+    format!("look at its log: `fleet ssh {} sudo {log}`", machine.name)
 }
 
 /// Waits until the engine answers over mutual TLS.
@@ -202,7 +226,7 @@ pub(super) async fn wait(ground: &Ground, machine: &mut Machine) -> Result<Outco
     let engine = client(ground, &machine.name, &machine.cx).await?;
     let cx = machine.cx.within(STARTED);
     let reason = format!("the engine at {}", engine.address());
-    let hint = engine_log(&machine.name);
+    let hint = engine_log(machine);
     wait::until(&cx, &reason, &hint, || async { engine.facts(&cx).await.map(drop) }).await?;
     Ok(Outcome::Unchanged)
 }

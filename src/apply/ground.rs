@@ -78,6 +78,10 @@ pub(super) struct Machine {
     pub(super) cx: Cx,
     pub(super) ssh: Option<Ssh>,
     pub(super) facts: Option<crate::guest::facts::GuestFacts>,
+    /// What starts its services, once that was seen.
+    pub(super) init: Option<crate::guest::source::Init>,
+    /// Whether an engine was installed in this run. Few packages start it.
+    pub(super) installed: bool,
     /// Whether its engine was seen to run as the file says, in this run.
     pub(super) secured: bool,
     /// Whether the machine itself goes in this lane.
@@ -160,6 +164,8 @@ impl Ground {
             cx: self.cx.about(&lane.machine),
             ssh: None,
             facts: None,
+            init: None,
+            installed: false,
             secured: false,
             goes: lane.steps.iter().any(|p| p.step == crate::plan::Step::Destroy),
             starts: lane.steps.iter().any(|p| p.step == crate::plan::Step::Start),

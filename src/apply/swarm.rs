@@ -21,7 +21,7 @@ const VOTE: Duration = Duration::from_secs(15);
 /// What this machine's engine says of its part in a swarm.
 async fn part(engine: &Engine, machine: &Machine) -> Result<SwarmFacts> {
     let cx = machine.cx.within(JOIN);
-    let hint = engine_log(&machine.name);
+    let hint = engine_log(machine);
     wait::until(&cx, "the engine", &hint, || async {
         let facts = engine.facts(&cx).await?;
         if facts.swarm.state == SwarmState::Pending {
@@ -285,7 +285,7 @@ pub(super) async fn activate(ground: &Ground, machine: &mut Machine) -> Result<O
 /// Waits until a manager takes part in decisions.
 async fn voted(manager: &Engine, own: &Engine, machine: &Machine) -> Result<()> {
     let cx = machine.cx.within(JOIN);
-    let hint = engine_log(&machine.name);
+    let hint = engine_log(machine);
     wait::until(&cx, "it to become a manager", &hint, || async {
         let node = node(manager, own, &cx).await?;
         if node.votes && node.reachable { Ok(()) } else { Err(Error::busy("it has no vote yet")) }
@@ -298,7 +298,7 @@ pub(super) async fn ready(ground: &Ground, machine: &mut Machine) -> Result<Outc
     let own = client(ground, &machine.name, &machine.cx).await?;
     let (_, manager) = manager(ground, machine).await?;
     let cx = machine.cx.within(JOIN);
-    let hint = engine_log(&machine.name);
+    let hint = engine_log(machine);
     wait::until(&cx, "its node to be ready", &hint, || async {
         let node = node(&manager, &own, &cx).await?;
         let reachable = node.role == Role::Worker || node.reachable;

@@ -6,7 +6,8 @@ use fleet_driver::{Error, Result, Secret};
 use serde_json::Value;
 
 use super::os::OsRelease;
-use super::settings::OnDisk;
+use super::settings::{OnDisk, Socket};
+use super::source::Init;
 use super::{GuestOutput, Script, Telling};
 use crate::engine::SETTINGS_LABEL;
 use crate::templates;
@@ -24,21 +25,35 @@ pub struct GuestFacts {
     pub engine: Option<String>,
     /// What its disk holds of the engine's settings.
     pub disk: OnDisk,
-    /// The engine's service, as systemd sees it; `None` without systemd.
+    /// What starts its services; `None` if it is neither of those that fleet knows.
+    pub init: Option<Init>,
+    /// The engine's service; `None` if nobody knows.
     pub unit: Option<Unit>,
+    /// What keeps packets out.
+    pub firewall: Firewall,
     /// How far cloud-init is with the first boot.
     pub first_boot: FirstBootState,
 }
 
-/// The engine's service.
+/// The engine's service, in the words of systemd.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unit {
-    /// Whether systemd knows it.
+    /// Whether it is known to what starts services.
     pub loaded: bool,
     /// Such as `active`, `failed`.
     pub active: String,
     /// Such as `enabled`, `disabled`; empty if unknown.
     pub enabled: String,
+}
+
+/// What keeps packets out of a guest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Firewall {
+    /// Nothing that fleet knows.
+    #[default]
+    None,
+    /// firewalld, which runs.
+    Firewalld,
 }
 
 /// How far cloud-init is with the first boot.
@@ -96,7 +111,13 @@ pub fn parse(output: &GuestOutput) -> Result<GuestFacts> {
             ("version", _) => facts.engine = engine_version(&value),
             ("daemon", _) => facts.disk.daemon = Some(value),
             ("own", _) => facts.disk.own = Some(value),
+            ("init", _) => {
+                let mut known = [Init::Systemd, Init::OpenRc].into_iter();
+                facts.init = known.find(|init| init.name() == value);
+            }
+            ("socket", _) if value == "own" => facts.disk.socket = Socket::Own,
             ("unit", _) => facts.unit = Some(unit(&value)),
+            ("firewall", _) if value == "firewalld" => facts.firewall = Firewall::Firewalld,
             ("first-boot", _) => {
                 facts.first_boot = match value.as_str() {
                     "none" => FirstBootState::None,

@@ -6,23 +6,59 @@ use fleet_driver::{Answer, Cx, Error, ErrorKind, Result, Secret};
 use serde::Serialize;
 
 use super::facts::GuestFacts;
-use super::os::Family;
-use super::settings::Settings;
+use super::settings::{ENGINE_PORT, Settings};
+use super::source::{self, Init, Manager, Origin};
 use super::{Guest, Script, Telling};
 use crate::config::{EngineSpec, Install};
 use crate::pki::ServerCert;
 use crate::templates;
 
+/// Where Docker's own packages are.
+const DOCKER_LINUX: &str = "https://download.docker.com/linux";
 /// Docker's official script.
 const GET_DOCKER: &str = "https://get.docker.com";
 /// Package lists and a few hundred megabytes over a slow line, in an emulated guest.
 const INSTALL_LIMIT: Duration = Duration::from_secs(1200);
 
 #[derive(Serialize)]
-struct Apt<'a> {
+struct Begin<'a> {
     package: &'a str,
+    others: String,
     version: &'a str,
+}
+
+#[derive(Serialize)]
+struct Dnf<'a> {
+    repository: String,
+    release: &'a str,
+    extras: &'a str,
+}
+
+#[derive(Serialize)]
+struct Zypper {
+    module: String,
+}
+
+#[derive(Serialize)]
+struct Apk<'a> {
+    community: &'a str,
+}
+
+#[derive(Serialize)]
+struct End<'a> {
+    init: &'a str,
     user: &'a str,
+}
+
+#[derive(Serialize)]
+struct Openrc<'a> {
+    conf: &'a str,
+}
+
+#[derive(Serialize)]
+struct Firewall<'a> {
+    engine: String,
+    lab: &'a str,
 }
 
 #[derive(Serialize)]
@@ -63,7 +99,7 @@ pub fn install(
                 return Err(other_version(found, wanted));
             }
             let view = GetDocker { url: GET_DOCKER, version, user };
-            installing("guest/install-get-docker.sh", &view).map(Some)
+            Ok(Some(installing(templates::render("guest/install-get-docker.sh", &view)?)))
         }
         Install::Script(path) => {
             if let (Some(found), Some(wanted)) = (&facts.engine, wanted) {
@@ -87,27 +123,57 @@ pub fn install(
     }
 }
 
-/// The distribution's package, one arm for each family that fleet can serve.
+/// The package that the table names for this system: a beginning and an end around what
+/// its package manager needs.
 fn package(facts: &GuestFacts, version: &str, user: &str) -> Result<Script> {
-    match facts.os.installable()? {
-        Family::Debian => {
-            let view = Apt { package: "docker.io", version, user };
-            installing("guest/install-apt.sh", &view)
+    let os = &facts.os;
+    let from = source::of(os)?;
+    let (package, others) =
+        from.packages.split_first().ok_or_else(|| Error::bug("a system has no package"))?;
+    let mut text = templates::render(
+        "guest/install-begin.sh",
+        &Begin { package, others: others.join(" "), version },
+    )?;
+    text += &match from.manager {
+        Manager::Apt => templates::plain("guest/install-apt.sh").to_owned(),
+        Manager::Pacman => templates::plain("guest/install-pacman.sh").to_owned(),
+        Manager::Dnf => {
+            let mut view = Dnf { repository: String::new(), release: os.major(), extras: "" };
+            match from.origin {
+                Origin::Docker(folder) => view.repository = format!("{DOCKER_LINUX}/{folder}"),
+                Origin::Extras(topic) => view.extras = topic,
+                Origin::Distribution | Origin::Module(_) | Origin::Beside(_) => {}
+            }
+            templates::render("guest/install-dnf.sh", &view)?
         }
-        Family::RedHat | Family::Suse | Family::Alpine | Family::Arch => {
-            Err(Error::bug("a family was called installable that has no script"))
+        Manager::Zypper => {
+            let module = match from.origin {
+                Origin::Module(module) => format!("{module}/{}", os.version),
+                _ => String::new(),
+            };
+            templates::render("guest/install-zypper.sh", &Zypper { module })?
         }
-    }
+        Manager::Apk => {
+            let community = match from.origin {
+                Origin::Beside(repository) => repository,
+                _ => "",
+            };
+            templates::render("guest/install-apk.sh", &Apk { community })?
+        }
+    };
+    let init = facts.init.unwrap_or(from.init).name();
+    text += &templates::render("guest/install-end.sh", &End { init, user })?;
+    Ok(installing(text))
 }
 
-fn installing(template: &str, view: &impl Serialize) -> Result<Script> {
-    Ok(Script {
+fn installing(text: String) -> Script {
+    Script {
         purpose: "install the engine",
-        text: Secret::new(templates::render(template, view)?),
+        text: Secret::new(text),
         as_user: false,
         telling: Telling::Lines,
         limit: INSTALL_LIMIT,
-    })
+    }
 }
 
 fn other_version(found: &str, wanted: &str) -> Error {
@@ -151,15 +217,41 @@ pub fn prepare() -> Script {
 }
 
 /// Restarts the engine with the settings that were put there.
-pub fn apply() -> Script {
-    Script {
+///
+/// # Errors
+/// `Bug`: a template is broken.
+pub fn apply(init: Init) -> Result<Script> {
+    let text = match init {
+        Init::Systemd => templates::plain("guest/apply.sh").to_owned(),
+        Init::OpenRc => {
+            let view = Openrc { conf: templates::plain("docker/conf.d") };
+            templates::render("guest/apply-openrc.sh", &view)?
+        }
+    };
+    Ok(Script {
         purpose: "restart the engine with its new settings",
-        text: Secret::new(templates::plain("guest/apply.sh").to_owned()),
+        text: Secret::new(text),
         as_user: false,
         telling: Telling::Lines,
         // An emulated guest takes its time.
         limit: Duration::from_secs(300),
-    }
+    })
+}
+
+/// Lets the engine and the swarm through a guest's firewall; `lab` is the network of the
+/// machines, such as `10.77.0.0/24`.
+///
+/// # Errors
+/// `Bug`: a template is broken.
+pub fn firewall(lab: &str) -> Result<Script> {
+    let view = Firewall { engine: ENGINE_PORT.to_string(), lab };
+    Ok(Script {
+        purpose: "let the engine through the machine's firewall",
+        text: Secret::new(templates::render("guest/firewall.sh", &view)?),
+        as_user: false,
+        telling: Telling::Lines,
+        limit: Duration::from_secs(120),
+    })
 }
 
 /// Writes the engine's settings and certificate into a guest and restarts the engine.
@@ -175,10 +267,11 @@ pub fn configure<'a>(
     cx: &'a Cx,
 ) -> Answer<'a, ()> {
     Box::pin(async move {
-        let files = settings.files(cert, &facts.disk)?;
+        let init = facts.init.unwrap_or_default();
+        let files = settings.files(cert, &facts.disk, init)?;
         guest.run(&prepare(), cx).await?;
         guest.put(&files, cx).await?;
-        guest.run(&apply(), cx).await.map(drop).map_err(|error| {
+        guest.run(&apply(init)?, cx).await.map(drop).map_err(|error| {
             error.hint(
                 "correct [engine] and run `fleet up` again; what the machine had before fleet \
                  is in /etc/docker/daemon.json.before-fleet",
@@ -188,4 +281,4 @@ pub fn configure<'a>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

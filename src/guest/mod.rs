@@ -8,6 +8,7 @@ pub mod install;
 pub mod os;
 pub mod seed;
 pub mod settings;
+pub mod source;
 
 use std::time::Duration;
 

@@ -1,9 +1,6 @@
-//! Operating systems of guests: what `os-release` says, and the families that take
-//! software in the same way.
+//! Operating systems of guests: what `os-release` says of them.
 //!
 //! Format: <https://www.freedesktop.org/software/systemd/man/latest/os-release.html>.
-
-use fleet_driver::{Error, Result};
 
 /// What a guest's `os-release` says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,21 +13,6 @@ pub struct OsRelease {
     pub version: String,
     /// `PRETTY_NAME`, for people.
     pub name: String,
-}
-
-/// Systems that take software in the same way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// apt: Debian, Ubuntu and what comes from them.
-    Debian,
-    /// dnf or yum: RHEL, Fedora, Rocky, Alma, Oracle.
-    RedHat,
-    /// zypper: SLES, openSUSE.
-    Suse,
-    /// apk; OpenRC instead of systemd.
-    Alpine,
-    /// pacman.
-    Arch,
 }
 
 impl OsRelease {
@@ -53,40 +35,14 @@ impl OsRelease {
         os
     }
 
-    /// The family that this system belongs to, by its own name or by those of the
-    /// systems it resembles.
-    pub fn family(&self) -> Option<Family> {
-        std::iter::once(&self.id).chain(&self.like).find_map(|id| match id.as_str() {
-            "debian" | "ubuntu" | "raspbian" => Some(Family::Debian),
-            "rhel" | "fedora" | "centos" | "rocky" | "almalinux" | "ol" | "amzn" => {
-                Some(Family::RedHat)
-            }
-            "suse" | "sles" | "opensuse" | "opensuse-leap" | "opensuse-tumbleweed" => {
-                Some(Family::Suse)
-            }
-            "alpine" => Some(Family::Alpine),
-            "arch" => Some(Family::Arch),
-            _ => None,
-        })
+    /// Its own name and those of the systems it resembles, nearest first.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.id).chain(&self.like).map(String::as_str)
     }
 
-    /// The family whose packages fleet can install.
-    ///
-    /// # Errors
-    /// `Guest`: not this one yet.
-    pub fn installable(&self) -> Result<Family> {
-        let what = if self.name.is_empty() { "this system" } else { &self.name };
-        match self.family() {
-            Some(Family::Debian) => Ok(Family::Debian),
-            // Each of these becomes an arm of `install::package` with a template of its own.
-            Some(Family::RedHat | Family::Suse | Family::Alpine | Family::Arch) | None => Err(
-                Error::guest(format!("fleet cannot install the engine's package on {what} yet"))
-                    .hint(
-                        "use an image that has an engine, or set `install` in [engine] to the \
-                     path of a script of yours, or to \"get-docker\"",
-                    ),
-            ),
-        }
+    /// The first part of its version, such as `9` of `9.4`; empty for rolling releases.
+    pub fn major(&self) -> &str {
+        self.version.split('.').next().unwrap_or_default()
     }
 }
 
@@ -122,24 +78,16 @@ mod tests {
         let os = OsRelease::parse(DEBIAN);
         assert_eq!((os.id.as_str(), os.version.as_str()), ("debian", "12"));
         assert_eq!(os.name, "Debian GNU/Linux 12 (bookworm)");
-        assert_eq!(os.installable().unwrap(), Family::Debian);
+        assert_eq!(os.major(), "12");
     }
 
     #[test]
-    fn relatives_are_known_by_what_they_resemble() {
-        let mint = OsRelease::parse("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n");
-        assert_eq!(mint.family(), Some(Family::Debian));
-        let rocky = OsRelease::parse("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n");
-        assert_eq!(rocky.family(), Some(Family::RedHat));
-    }
-
-    #[test]
-    fn other_families_get_a_way_out() {
-        for text in ["ID=fedora\nPRETTY_NAME=Fedora", "ID=alpine", "ID=arch", "ID=sles", "ID=plan9"]
-        {
-            let error = OsRelease::parse(text).installable().unwrap_err();
-            assert!(error.hint_text().unwrap().contains("image that has an engine"));
-        }
+    fn a_system_names_itself_before_what_it_resembles() {
+        let rocky = "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\nVERSION_ID=\"9.4\"\n";
+        let rocky = OsRelease::parse(rocky);
+        assert_eq!(rocky.names().collect::<Vec<_>>(), ["rocky", "rhel", "centos", "fedora"]);
+        assert_eq!(rocky.major(), "9");
+        assert_eq!(OsRelease::parse("ID=arch\n").major(), "");
     }
 
     #[test]

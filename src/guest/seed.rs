@@ -4,7 +4,8 @@
 //! The guest's host key travels in the seed, so it is known before first contact.
 //! The engine's settings and certificates do too: `write_files` runs before
 //! `docker.service` starts, hence the engine's first start is already secured.
-//! Works with cloud-init 22.4 (Debian 12) and newer (Ubuntu 22.04, 24.04).
+//! Works with cloud-init 22.4 (Debian 12) and newer (Ubuntu 22.04, 24.04); what the system
+//! is, systemd or not, is found out in the guest.
 //!
 //! See <https://docs.cloud-init.io/en/latest/reference/datasources/nocloud.html>.
 
@@ -121,7 +122,7 @@ pub fn seed(input: &SeedInput<'_>) -> Result<Vec<(String, Secret<Vec<u8>>)>> {
             host_key_public: input.host_key.public.trim(),
             early: input.early.iter().map(|text| text.expose().as_str()).collect(),
             files,
-            last: templates::render("guest/last.sh", &Last { user: input.user })?,
+            last: last(input.user)?,
         },
     )?;
     let meta_data = templates::render(
@@ -138,6 +139,11 @@ pub fn seed(input: &SeedInput<'_>) -> Result<Vec<(String, Secret<Vec<u8>>)>> {
         file("meta-data", meta_data),
         file("network-config", network_config),
     ])
+}
+
+/// The last command of the first boot.
+pub(super) fn last(user: &str) -> Result<String> {
+    templates::render("guest/last.sh", &Last { user })
 }
 
 /// How a card is configured; `number` tells cards of one kind apart.

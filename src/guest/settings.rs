@@ -10,7 +10,7 @@
 //! Keys of `daemon.json`:
 //! <https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file>.
 //! A listener given both there and on the start line is an error of the engine, hence
-//! the drop-in, whose start line has none.
+//! the drop-in, whose start line has none. OpenRC's start line has none by itself.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -23,6 +23,7 @@ use time::UtcOffset;
 use time::format_description::well_known::Rfc3339;
 
 use super::GuestFile;
+use super::source::Init;
 use crate::config::Spec;
 use crate::engine::{CERT_ENDS_LABEL, SETTINGS_LABEL};
 use crate::pki::{Pki, ServerCert, ServerName, hex};
@@ -38,6 +39,11 @@ pub const DAEMON_JSON: &str = "/etc/docker/daemon.json";
 pub const OWN_JSON: &str = "/etc/docker/fleet/daemon.json";
 /// The systemd drop-in.
 pub const DROP_IN: &str = "/etc/systemd/system/docker.service.d/10-fleet.conf";
+
+/// The engine's local socket as systemd hands it over.
+const HANDED: &str = "fd://";
+/// The same socket where the engine opens it by itself.
+const OWN_SOCKET: &str = "unix:///var/run/docker.sock";
 
 /// Grows whenever the files change in a way that the values below do not show.
 const FORMAT: u32 = 1;
@@ -63,6 +69,18 @@ pub struct OnDisk {
     pub own: Option<String>,
     /// The path of `dockerd`, if it is installed.
     pub dockerd: Option<String>,
+    /// Who opens the engine's local socket.
+    pub socket: Socket,
+}
+
+/// Who opens the engine's local socket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Socket {
+    /// systemd, which hands it over.
+    #[default]
+    Handed,
+    /// The engine.
+    Own,
 }
 
 /// The settings as part of a first boot.
@@ -71,7 +89,8 @@ pub struct FirstBoot {
     /// To be run before the files are written.
     pub early: Secret<String>,
     /// The files, without those that `early` writes: `daemon.json`, since the image may
-    /// have one, and the drop-in, since systemd must read it before the engine starts.
+    /// have one, and the drop-in, since systemd must read it before the engine starts, or
+    /// what OpenRC reads instead of it.
     pub files: Vec<GuestFile>,
 }
 
@@ -94,6 +113,8 @@ struct Variable<'a> {
 #[derive(Serialize)]
 struct Early<'a> {
     own: &'a str,
+    own_openrc: &'a str,
+    conf: &'a str,
     drop_in: &'a str,
     drop_in_dir: &'a str,
     drop_in_path: &'a str,
@@ -122,7 +143,8 @@ impl Settings {
         let engine = &spec.engine;
         let mut own = Map::new();
         let mut set = |key: &str, value: Value| own.insert(key.to_owned(), value);
-        set("hosts", json!(["fd://", format!("tcp://0.0.0.0:{ENGINE_PORT}")]));
+        // The socket depends on the guest; the digest does not.
+        set("hosts", json!([HANDED, format!("tcp://0.0.0.0:{ENGINE_PORT}")]));
         set("tlsverify", json!(true));
         set("tlscacert", json!(format!("{FLEET_DIR}/ca.pem")));
         set("tlscert", json!(format!("{FLEET_DIR}/server.pem")));
@@ -177,9 +199,11 @@ impl Settings {
 
     /// The files for a guest that has `disk`, with the engine's certificate `cert`.
     ///
+    /// What OpenRC reads is left out: it belongs to the guest, and is added to in place.
+    ///
     /// # Errors
     /// `Conflict`: the guest's `daemon.json` is not a JSON object.
-    pub fn files(&self, cert: &ServerCert, disk: &OnDisk) -> Result<Vec<GuestFile>> {
+    pub fn files(&self, cert: &ServerCert, disk: &OnDisk, init: Init) -> Result<Vec<GuestFile>> {
         let mut files = self.common(cert)?;
         let mut add = |path: &str, mode, text: String| {
             files.push(GuestFile {
@@ -188,11 +212,13 @@ impl Settings {
                 content: Secret::new(text.into_bytes()),
             });
         };
-        let own = self.own(cert)?;
+        let own = self.own(cert, disk.socket)?;
         add(OWN_JSON, 0o600, pretty(&own));
         // Options of a log driver may hold a token.
         add(DAEMON_JSON, 0o600, pretty(&merged(own, disk)?));
-        add(DROP_IN, 0o644, drop_in(disk.dockerd.as_deref().unwrap_or("dockerd"))?);
+        if init == Init::Systemd {
+            add(DROP_IN, 0o644, drop_in(disk.dockerd.as_deref().unwrap_or("dockerd"))?);
+        }
         Ok(files)
     }
 
@@ -201,10 +227,13 @@ impl Settings {
     /// # Errors
     /// `Bug`: a template is broken.
     pub fn first_boot(&self, cert: &ServerCert) -> Result<FirstBoot> {
-        let own = pretty(&self.own(cert)?);
+        let own = pretty(&self.own(cert, Socket::Handed)?);
+        let own_openrc = pretty(&self.own(cert, Socket::Own)?);
         let dir = DROP_IN.rsplit_once('/').map_or("/", |(dir, _)| dir);
         let view = Early {
             own: own.trim_end(),
+            own_openrc: own_openrc.trim_end(),
+            conf: templates::plain("docker/conf.d"),
             // Where the engine is, or will be, is not known yet; systemd looks for it in
             // the usual folders (systemd.service(5), COMMAND LINES).
             drop_in: &drop_in("dockerd")?,
@@ -228,7 +257,8 @@ impl Settings {
             file("server.pem", 0o644, &cert.cert),
             file("server-key.pem", 0o600, cert.key.expose()),
             // A proxy's address may hold a password, and anybody in the guest may ask
-            // systemd for `Environment=`; a file is root's alone.
+            // systemd for `Environment=`; a file is root's alone. What systemd reads from
+            // it a shell reads too.
             file("environment", 0o600, &environment),
         ])
     }
@@ -237,7 +267,7 @@ impl Settings {
     ///
     /// The certificate's end is told for `fleet` to see when a new one is due. It is no
     /// part of the digest: the settings are the same with any certificate.
-    fn own(&self, cert: &ServerCert) -> Result<Map<String, Value>> {
+    fn own(&self, cert: &ServerCert, socket: Socket) -> Result<Map<String, Value>> {
         let ends = cert
             .ends
             .to_offset(UtcOffset::UTC)
@@ -247,6 +277,13 @@ impl Settings {
         labels.push(format!("{CERT_ENDS_LABEL}={ends}"));
         let mut own = self.own.clone();
         own.insert("labels".to_owned(), json!(labels));
+        if socket == Socket::Own
+            && let Some(hosts) = own.get_mut("hosts").and_then(Value::as_array_mut)
+        {
+            for host in hosts.iter_mut().filter(|host| *host == HANDED) {
+                *host = json!(OWN_SOCKET);
+            }
+        }
         Ok(own)
     }
 }

@@ -84,13 +84,23 @@ fn view(name: &str) -> Value {
         }),
         "guest/early.sh" => json!({
             "own": "{\n  \"labels\": [\"it's\"]\n}",
+            "own_openrc": "{\n  \"hosts\": [\"unix:///var/run/docker.sock\"]\n}",
+            "conf": "\n# it's\n. /etc/docker/fleet/environment\n",
             "drop_in": "[Service]\nExecStart=\n",
             "drop_in_dir": "/etc/systemd/system/docker.service.d",
             "drop_in_path": "/etc/systemd/system/docker.service.d/10-fleet.conf",
         }),
-        "guest/install-apt.sh" => {
-            json!({ "package": "docker.io", "version": "20.10; id", "user": "fleet" })
-        }
+        "guest/apply-openrc.sh" => json!({ "conf": "\n. /etc/docker/fleet/environment\n" }),
+        "guest/firewall.sh" => json!({ "engine": "2376", "lab": "10.77.0.0/24" }),
+        "guest/install-begin.sh" => json!({
+            "package": "docker.io", "others": "apparmor iptables", "version": "20.10; id",
+        }),
+        "guest/install-end.sh" => json!({ "init": "systemd", "user": "fleet" }),
+        "guest/install-dnf.sh" => json!({
+            "repository": "https://docker.example/linux/centos", "release": "9", "extras": "",
+        }),
+        "guest/install-zypper.sh" => json!({ "module": "sle-module-containers/15.6" }),
+        "guest/install-apk.sh" => json!({ "community": "community" }),
         "guest/install-get-docker.sh" => {
             json!({ "url": "https://docker.example", "version": "", "user": "fleet" })
         }

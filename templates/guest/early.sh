@@ -3,8 +3,11 @@
 (
     set -eu
     umask 077
+    own={{ own | sh }}
+    # Only systemd hands over a socket.
+    if [ -d /run/openrc ]; then own={{ own_openrc | sh }}; fi
     install -d -m 0700 /etc/docker/fleet
-    printf '%s\n' {{ own | sh }} >/etc/docker/fleet/daemon.json
+    printf '%s\n' "$own" >/etc/docker/fleet/daemon.json
     if [ -s /etc/docker/daemon.json ]; then
         [ -e /etc/docker/daemon.json.before-fleet ] ||
             cp -p /etc/docker/daemon.json /etc/docker/daemon.json.before-fleet
@@ -19,8 +22,14 @@ os.replace(path + ".new", path)'
         cp /etc/docker/fleet/daemon.json /etc/docker/daemon.json
     fi
     umask 022
-    mkdir -p {{ drop_in_dir | sh }}
-    printf '%s' {{ drop_in | sh }} >{{ drop_in_path | sh }}
-    # systemd read the engine's unit when this boot began.
-    if command -v dockerd >/dev/null; then systemctl daemon-reload; fi
+    if [ -d /run/openrc ]; then
+        if ! grep -qs /etc/docker/fleet/environment /etc/conf.d/docker; then
+            printf '%s' {{ conf | sh }} >>/etc/conf.d/docker
+        fi
+    else
+        mkdir -p {{ drop_in_dir | sh }}
+        printf '%s' {{ drop_in | sh }} >{{ drop_in_path | sh }}
+        # systemd read the engine's unit when this boot began.
+        if command -v dockerd >/dev/null; then systemctl daemon-reload; fi
+    fi
 )

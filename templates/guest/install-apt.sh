@@ -1,47 +1,17 @@
-# Installs the engine of the distribution (Debian and its relatives).
-set -eu
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+# Installs with apt: Debian and its relatives.
 DEBIAN_FRONTEND=noninteractive
 NEEDRESTART_MODE=a
-LC_ALL=C
-export PATH DEBIAN_FRONTEND NEEDRESTART_MODE LC_ALL
-package={{ package | sh }}
-wanted={{ version | sh }}
-user={{ user | sh }}
+export DEBIAN_FRONTEND NEEDRESTART_MODE
 apt() {
     apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=2 -o Acquire::http::Timeout=30 "$@"
 }
-# The lock of the package lists has no such option; the first boot may hold it.
-tries=0
-until apt update; do
-    tries=$((tries + 1))
-    if [ "$tries" -ge 3 ]; then
-        echo "apt-get update failed $tries times" >&2
-        exit 100
-    fi
-    sleep 5
-done
+# The lock of the package lists has no such option.
+again apt update
 pin=
 if [ -n "$wanted" ]; then
-    found=$(apt-cache madison "$package" | awk -F' *[|] *' -v wanted="$wanted" '
-        {
-            version = $2
-            sub(/^[0-9]+:/, "", version)
-            next_char = substr(version, length(wanted) + 1, 1)
-            if (index(version, wanted) == 1 && next_char !~ /[0-9A-Za-z]/) { print $2; exit }
-        }')
-    if [ -z "$found" ]; then
-        {
-            echo "there is no $package $wanted for this system; it has:"
-            apt-cache madison "$package" | awk -F' *[|] *' '{ print "  " $2 }' | sort -u
-        } >&2
-        exit 100
-    fi
+    offered=$(apt-cache madison "$package" | awk -F' *[|] *' '{ print $2 }')
+    choose
     pin="=$found"
 fi
-# AppArmor's parser: without it the engine starts no container where the kernel has
-# AppArmor on.
-apt install -y --no-install-recommends --no-remove --allow-downgrades \
-    "$package$pin" apparmor ca-certificates iptables
-systemctl enable docker.service
-if [ -n "$user" ]; then usermod -aG docker "$user"; fi
+# shellcheck disable=SC2086 # the others are several words
+apt install -y --no-install-recommends --no-remove --allow-downgrades "$package$pin" $others

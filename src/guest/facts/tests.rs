@@ -24,6 +24,8 @@ fn the_whole_answer_is_read() {
     assert!(unit.loaded);
     assert_eq!((unit.active.as_str(), unit.enabled.as_str()), ("active", "enabled"));
     assert_eq!(facts.first_boot, FirstBootState::Done);
+    assert_eq!((facts.init, facts.disk.socket), (None, Socket::Handed));
+    assert_eq!(facts.firewall, Firewall::None);
 }
 
 #[test]
@@ -68,4 +70,65 @@ fn the_script_and_the_reader_agree() {
 fn versions_are_read() {
     assert_eq!(engine_version("Docker version 28.5.2, build abc").as_deref(), Some("28.5.2"));
     assert_eq!(engine_version(""), None);
+}
+
+/// Services as OpenRC and systemd tell of them, and firewalld.
+#[cfg(unix)]
+#[test]
+fn each_init_is_asked_in_its_way() {
+    use crate::guest::install::tests::machine::{Machine, SHELLS};
+    const PROGRAMS: &[(&str, &str)] = &[
+        ("rc-service", r#"cat "$ROOT/status""#),
+        (
+            "systemctl",
+            r#"case "$*" in *Requires*) cat "$ROOT/requires" ;; *) cat "$ROOT/unit" ;; esac"#,
+        ),
+        ("firewall-cmd", r#"[ "$*" = --state ] && [ -e "$ROOT/firewalld" ]"#),
+    ];
+    let unit = |active: &str, enabled: &str| {
+        Some(Unit { loaded: true, active: active.to_owned(), enabled: enabled.to_owned() })
+    };
+    for shell in SHELLS {
+        let machine = Machine::new(PROGRAMS);
+        let ask = |machine: &Machine| {
+            let ended = machine.run(shell, script().text.expose())?;
+            let stdout = ended.well().stdout.clone();
+            Some(parse(&GuestOutput { stdout, ..GuestOutput::default() }).unwrap())
+        };
+        let Some(facts) = ask(&machine) else { continue };
+        assert_eq!((facts.init, facts.unit), (None, None));
+
+        machine.write("run/openrc/softlevel", "default");
+        machine.write("status", " * status: started\n");
+        let facts = ask(&machine).unwrap();
+        assert_eq!((facts.init, facts.disk.socket), (Some(Init::OpenRc), Socket::Own));
+        assert!(!facts.unit.unwrap().loaded);
+        machine.write("etc/init.d/docker", "");
+        for (status, active) in [
+            ("started", "active"),
+            ("starting", "activating"),
+            ("stopped", "inactive"),
+            ("crashed", "failed"),
+        ] {
+            machine.write("status", &format!(" * status: {status}\n"));
+            assert_eq!(ask(&machine).unwrap().unit, unit(active, "disabled"));
+        }
+        machine.write("etc/runlevels/default/docker", "");
+        assert_eq!(ask(&machine).unwrap().unit, unit("failed", "enabled"));
+        assert_eq!(ask(&machine).unwrap().firewall, Firewall::None);
+
+        machine.write("run/systemd/system/x", "");
+        machine.write("unit", "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\n");
+        machine.write("firewalld", "");
+        for (requires, socket) in [
+            ("Requires=sysinit.target docker.socket\nWants=\n", Socket::Handed),
+            ("Requires=sysinit.target\nWants=network-online.target\n", Socket::Own),
+        ] {
+            machine.write("requires", requires);
+            let facts = ask(&machine).unwrap();
+            assert_eq!((facts.init, facts.disk.socket), (Some(Init::Systemd), socket));
+            assert_eq!(facts.unit, unit("active", "enabled"));
+            assert_eq!(facts.firewall, Firewall::Firewalld);
+        }
+    }
 }

@@ -11,6 +11,15 @@ use super::*;
 use crate::guest::os::OsRelease;
 use crate::guest::{GuestFile, GuestOutput};
 
+#[cfg(unix)]
+pub(in crate::guest) mod machine;
+#[cfg(unix)]
+mod managers;
+#[cfg(unix)]
+mod openrc;
+#[cfg(unix)]
+mod scripts;
+
 fn engine(install: Install, version: Option<&str>) -> EngineSpec {
     EngineSpec {
         install,
@@ -46,6 +55,13 @@ fn text(script: Result<Option<Script>>) -> String {
     script.unwrap().expect("a script").text.expose().clone()
 }
 
+/// The script for a system that says this of itself.
+pub(crate) fn script_for(os_release: &str, version: Option<&str>) -> Result<String> {
+    let facts = GuestFacts { os: OsRelease::parse(os_release), ..GuestFacts::default() };
+    let script = super::install(&engine(Install::Distro, version), None, &facts, "fleet")?;
+    Ok(script.expect("no engine is there").text.expose().clone())
+}
+
 #[test]
 fn an_engine_that_fits_is_kept() {
     for install in [Install::Auto, Install::Distro, Install::GetDocker, Install::None] {
@@ -60,17 +76,16 @@ fn an_engine_that_fits_is_kept() {
 #[test]
 fn the_package_of_debian_is_installed() {
     let script = text(ask(Install::Auto, None, "ubuntu", None));
-    assert!(script.contains("package=docker.io\nwanted=''\nuser=fleet\n"), "{script}");
+    assert!(script.contains("\npackage=docker.io\nothers="), "{script}");
+    assert!(script.contains("\nwanted=''\n") && script.contains("\nuser=fleet\n"), "{script}");
     let script = text(ask(Install::Distro, Some("20.10"), "debian", Some("28.1.0")));
     assert!(script.contains("\nwanted=20.10\n"));
 }
 
 #[test]
 fn other_systems_and_other_versions_get_a_way_out() {
-    for os in ["fedora", "sles", "alpine", "arch"] {
-        let error = ask(Install::Auto, None, os, None).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Guest);
-    }
+    let error = ask(Install::Auto, None, "plan9", None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Guest);
     for install in [Install::GetDocker, Install::None, Install::Script(PathBuf::from("/x"))] {
         let error = ask(install, Some("28"), "debian", Some("20.10.24")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict);
@@ -80,6 +95,15 @@ fn other_systems_and_other_versions_get_a_way_out() {
 #[test]
 fn the_users_script_is_run_as_it_is() {
     assert_eq!(text(ask(Install::Script(PathBuf::from("/x")), None, "arch", None)), "echo mine");
+}
+
+#[test]
+fn what_the_guest_says_of_its_init_counts() {
+    for (init, line) in [(None, "init=openrc"), (Some(Init::Systemd), "init=systemd")] {
+        let facts = GuestFacts { init, ..guest("alpine", None) };
+        let script = super::install(&engine(Install::Auto, None), None, &facts, "fleet");
+        assert!(text(script).lines().any(|found| found == line), "{line}");
+    }
 }
 
 #[test]
@@ -97,68 +121,6 @@ fn an_offline_machine_is_told_so() {
     assert!(explain(error(), false).hint_text().unwrap().contains("internet = true"));
     assert!(explain(error(), true).hint_text().unwrap().contains("mirror"));
     assert_eq!(explain(Error::interrupted(), false).kind(), ErrorKind::Interrupted);
-}
-
-/// Runs the script of apt with stand-ins for the programs it calls.
-#[cfg(unix)]
-fn run_apt(version: &str, madison: &str) -> (Option<i32>, String, String) {
-    use std::os::unix::fs::PermissionsExt;
-    let dir = tempfile::tempdir().unwrap();
-    let program = |name: &str, body: &str| {
-        let path = dir.path().join(name);
-        std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    };
-    let log = dir.path().join("log");
-    let note = format!("echo \"$(basename \"$0\") $*\" >>{}", log.display());
-    for name in ["apt-get", "systemctl", "usermod"] {
-        program(name, &note);
-    }
-    program("apt-cache", &format!("cat <<'END'\n{madison}\nEND"));
-    let script =
-        text(ask(Install::Distro, Some(version).filter(|v| !v.is_empty()), "debian", None));
-    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
-    let output =
-        std::process::Command::new("sh").arg("-c").arg(script).env("PATH", path).output().unwrap();
-    let log = std::fs::read_to_string(log).unwrap_or_default();
-    (output.status.code(), log, String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-#[cfg(unix)]
-const MADISON: &str =
-    " docker.io | 20.10.24+dfsg1-1+deb12u1+b6 | mirror bookworm/main amd64 Packages
- docker.io | 5:26.1.5-1 | mirror backports/main amd64 Packages
- docker.io | 20.1.0-1 | mirror old/main amd64 Packages";
-
-#[cfg(unix)]
-#[test]
-fn a_pinned_version_is_looked_up() {
-    for (wanted, found) in [
-        ("20.10", "=20.10.24+dfsg1-1+deb12u1+b6 "),
-        ("26.1.5", "=5:26.1.5-1 "),
-        ("20.1", "=20.1.0-1 "),
-        ("", " "),
-    ] {
-        let (status, log, stderr) = run_apt(wanted, MADISON);
-        assert_eq!((status, stderr.as_str()), (Some(0), ""), "{wanted}");
-        let install = log.lines().find(|line| line.contains(" install ")).unwrap();
-        assert!(install.contains(&format!(" docker.io{found}apparmor ")), "{install}");
-        assert!(install.contains("-o DPkg::Lock::Timeout=300"));
-        assert!(log.contains("systemctl enable docker.service\nusermod -aG docker fleet\n"));
-    }
-}
-
-#[cfg(unix)]
-#[test]
-fn a_version_that_does_not_exist_lists_those_that_do() {
-    let (status, log, stderr) = run_apt("19.03", MADISON);
-    assert_eq!(status, Some(100));
-    assert!(!log.contains(" install "));
-    assert!(
-        stderr.starts_with("there is no docker.io 19.03 for this system; it has:\n"),
-        "{stderr}"
-    );
-    assert!(stderr.contains("  20.10.24+dfsg1-1+deb12u1+b6\n"));
 }
 
 #[derive(Default)]
@@ -202,5 +164,39 @@ async fn configuring_makes_room_writes_and_restarts() {
     assert_eq!(did.last().map(String::as_str), Some("restart the engine with its new settings"));
     for path in [super::super::settings::DAEMON_JSON, super::super::settings::DROP_IN] {
         assert!(did.iter().any(|done| done == path), "{path}");
+    }
+}
+
+/// As far as the shell's critic is on this computer.
+#[cfg(unix)]
+#[test]
+fn no_script_for_guests_is_criticised() {
+    use std::io::Write as _;
+    let Ok(critic) = which::which("shellcheck") else { return };
+    let mut scripts: Vec<String> = crate::guest::source::tests::RECORDED
+        .iter()
+        .filter_map(|(_, os)| script_for(os, Some("28")).ok())
+        .collect();
+    scripts.push(text(ask(Install::GetDocker, None, "debian", None)));
+    scripts.push(prepare().text.expose().clone());
+    scripts.push(super::super::facts::script().text.expose().clone());
+    scripts.push(super::super::seed::scrub().text.expose().clone());
+    scripts.push(super::super::seed::last("fleet").unwrap());
+    scripts.push(firewall("10.77.0.0/24").unwrap().text.expose().clone());
+    for init in [Init::Systemd, Init::OpenRc] {
+        scripts.push(apply(init).unwrap().text.expose().clone());
+    }
+    scripts.sort();
+    scripts.dedup();
+    for script in scripts {
+        let mut child = std::process::Command::new(&critic)
+            .args(["--shell=sh", "-"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
 }

@@ -141,3 +141,28 @@ fn scrubbing_leaves_no_secret() {
     assert!(at("run/cloud-init/result.json").exists(), "`cloud-init status` reads it");
     assert!(!at(&format!("{instance}/obj.pkl")).exists());
 }
+
+/// The last stage of a first boot needs its pickled data source until it has ended.
+#[cfg(unix)]
+#[test]
+fn scrubbing_waits_for_the_first_boot_without_systemd_too() {
+    use crate::guest::install::tests::machine::{Machine, SHELLS};
+    const SETSID: (&str, &str) = ("setsid", r#"echo "$1 $2" >"$ROOT/log""#);
+    const SYNC: (&str, &str) = (
+        "sync",
+        r#"turns=0
+until [ -s "$ROOT/log" ] || [ "$turns" -ge 100000 ]; do turns=$((turns + 1)); done"#,
+    );
+    for shell in SHELLS {
+        let machine = Machine::new(&[SETSID, SYNC]);
+        let pickled = "var/lib/cloud/instances/i-1/obj.pkl";
+        machine.write(pickled, "x");
+        machine.write("run/cloud-init/status.json", "{}");
+        let Some(ended) = machine.run(shell, scrub().text.expose()) else { continue };
+        assert_eq!(ended.well().log, "sh -c\n");
+        assert_eq!(machine.read(pickled), "x");
+        machine.write("run/cloud-init/result.json", "{}");
+        machine.run(shell, scrub().text.expose()).unwrap();
+        assert!(!machine.at(pickled).exists());
+    }
+}

@@ -60,13 +60,13 @@ fn server(settings: &Settings, pki: &Pki) -> ServerCert {
 
 fn daemon(settings: &Settings, pki: &Pki, disk: &OnDisk) -> Value {
     let cert = server(settings, pki);
-    let files = settings.files(&cert, disk).unwrap();
+    let files = settings.files(&cert, disk, Init::Systemd).unwrap();
     serde_json::from_str(text(&files, DAEMON_JSON)).unwrap()
 }
 
 /// What fleet keeps in the guest of its own keys.
 fn own(settings: &Settings, pki: &Pki) -> String {
-    let files = settings.files(&server(settings, pki), &OnDisk::default()).unwrap();
+    let files = settings.files(&server(settings, pki), &OnDisk::default(), Init::Systemd).unwrap();
     text(&files, OWN_JSON).to_owned()
 }
 
@@ -104,7 +104,7 @@ fn the_guests_own_keys_stay_and_former_ones_of_fleet_go() {
     let disk = |daemon: Value| OnDisk {
         daemon: Some(daemon.to_string()),
         own: Some(own(&first, &pki)),
-        dockerd: None,
+        ..OnDisk::default()
     };
     let mut merged = daemon(
         &first,
@@ -133,11 +133,11 @@ fn a_damaged_daemon_json_is_not_overwritten() {
     let cert = pki.server(settings.names()).unwrap();
     for daemon in ["{", "[]"] {
         let disk = OnDisk { daemon: Some(daemon.to_owned()), ..OnDisk::default() };
-        let error = settings.files(&cert, &disk).unwrap_err();
+        let error = settings.files(&cert, &disk, Init::Systemd).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict);
     }
     let empty = OnDisk { daemon: Some("\n".to_owned()), ..OnDisk::default() };
-    settings.files(&cert, &empty).unwrap();
+    settings.files(&cert, &empty, Init::Systemd).unwrap();
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn the_end_of_the_certificate_is_told_and_changes_nothing() {
         ..Default::default()
     };
     for cert in [&first, &later] {
-        let files = settings.files(cert, &OnDisk::default()).unwrap();
+        let files = settings.files(cert, &OnDisk::default(), Init::Systemd).unwrap();
         let own = text(&files, OWN_JSON);
         assert_eq!(facts(own).settings().as_deref(), Some(settings.digest()));
         let daemon: Value = serde_json::from_str(text(&files, DAEMON_JSON)).unwrap();
@@ -212,10 +212,11 @@ fn the_end_of_the_certificate_is_told_and_changes_nothing() {
     // A label of before does not stay beside the new one.
     let disk = OnDisk {
         daemon: Some(
-            text(&settings.files(&first, &OnDisk::default()).unwrap(), DAEMON_JSON).to_owned(),
+            text(&settings.files(&first, &OnDisk::default(), Init::Systemd).unwrap(), DAEMON_JSON)
+                .to_owned(),
         ),
         own: Some(own(&settings, &pki)),
-        dockerd: None,
+        ..OnDisk::default()
     };
     let labels = daemon(&settings, &pki, &disk)["labels"].clone();
     assert_eq!(labels.as_array().unwrap().len(), 3);
@@ -229,7 +230,7 @@ fn an_engine_lets_in_the_clients_of_both_authorities_during_a_rotation() {
     let pki = Pki::load(pki.dir()).unwrap();
     let during = settings(&spec(), &pki);
     assert_ne!(before.digest(), during.digest());
-    let files = during.files(&server(&during, &pki), &OnDisk::default()).unwrap();
+    let files = during.files(&server(&during, &pki), &OnDisk::default(), Init::Systemd).unwrap();
     assert_eq!(text(&files, "/etc/docker/fleet/ca.pem"), pki.engine_trust());
     assert_eq!(pki.engine_trust().matches("BEGIN CERTIFICATE").count(), 2);
 }
@@ -239,7 +240,7 @@ fn private_files_are_private() {
     let (_dir, pki) = pki();
     let settings = settings(&spec(), &pki);
     let cert = pki.server(settings.names()).unwrap();
-    for file in settings.files(&cert, &OnDisk::default()).unwrap() {
+    for file in settings.files(&cert, &OnDisk::default(), Init::Systemd).unwrap() {
         let open = ["/etc/docker/fleet/ca.pem", "/etc/docker/fleet/server.pem", DROP_IN];
         let expected = if open.contains(&file.path.as_str()) { 0o644 } else { 0o600 };
         assert_eq!(file.mode, expected, "{}", file.path);
@@ -252,7 +253,7 @@ fn the_drop_in_starts_the_engine_that_is_there() {
     let settings = settings(&spec(), &pki);
     let cert = pki.server(settings.names()).unwrap();
     let disk = OnDisk { dockerd: Some("/usr/sbin/dockerd".to_owned()), ..OnDisk::default() };
-    let files = settings.files(&cert, &disk).unwrap();
+    let files = settings.files(&cert, &disk, Init::Systemd).unwrap();
     let drop_in = text(&files, DROP_IN);
     let starts: Vec<_> = drop_in.lines().filter(|l| l.starts_with("ExecStart")).collect();
     assert_eq!(
@@ -264,6 +265,48 @@ fn the_drop_in_starts_the_engine_that_is_there() {
         text(&files, "/etc/docker/fleet/environment").lines().last(),
         Some(r#"HTTPS_PROXY="http://u:p\$w%@px \"x\"""#)
     );
+}
+
+#[test]
+fn without_systemd_the_engine_opens_its_socket_and_has_the_same_digest() {
+    let (_dir, pki) = pki();
+    let settings = settings(&spec(), &pki);
+    let cert = server(&settings, &pki);
+    let own = OnDisk { socket: Socket::Own, ..OnDisk::default() };
+    let files = settings.files(&cert, &own, Init::OpenRc).unwrap();
+    assert!(files.iter().all(|file| file.path != DROP_IN));
+    let found: Value = serde_json::from_str(text(&files, DAEMON_JSON)).unwrap();
+    let mut expected = daemon(&settings, &pki, &OnDisk::default());
+    expected["hosts"] = json!(["unix:///var/run/docker.sock", "tcp://0.0.0.0:2376"]);
+    assert_eq!(found, expected);
+    // A label that says so is nobody's socket.
+    let mut spec = spec();
+    spec.engine.labels.insert("at".to_owned(), "fd://".to_owned());
+    let files = self::settings(&spec, &pki).files(&cert, &own, Init::OpenRc).unwrap();
+    assert!(text(&files, OWN_JSON).contains("at=fd://"));
+}
+
+/// Runs the first boot's script where OpenRC is.
+#[cfg(unix)]
+#[test]
+fn the_first_boot_knows_openrc() {
+    use crate::guest::install::tests::machine::{Machine, SHELLS};
+    let (_dir, pki) = pki();
+    let settings = settings(&spec(), &pki);
+    let cert = pki.server(settings.names()).unwrap();
+    let first = settings.first_boot(&cert).unwrap();
+    for shell in SHELLS {
+        let machine = Machine::new(&[]);
+        machine.write("run/openrc/softlevel", "default");
+        let Some(ended) = machine.run(shell, first.early.expose()) else { continue };
+        assert_eq!(ended.well().log, "", "systemd is not asked");
+        std::fs::remove_file(machine.at("etc/docker/daemon.json")).unwrap();
+        machine.run(shell, first.early.expose()).unwrap().well();
+        let found: Value = serde_json::from_str(&machine.read("etc/docker/daemon.json")).unwrap();
+        assert_eq!(found, Value::Object(settings.own(&cert, Socket::Own).unwrap()));
+        assert_eq!(machine.read("etc/conf.d/docker").matches("# Added by fleet").count(), 1);
+        assert!(!machine.at("etc/systemd").exists());
+    }
 }
 
 #[test]
@@ -312,7 +355,7 @@ fn the_first_boot_merges_into_what_the_image_has() {
         }
         let merged: Value =
             serde_json::from_str(&std::fs::read_to_string(at(DAEMON_JSON)).unwrap()).unwrap();
-        let mut expected = settings.own(&cert).unwrap();
+        let mut expected = settings.own(&cert, Socket::Handed).unwrap();
         if let Some(before) = before {
             expected.insert("data-root".to_owned(), json!("/srv"));
             assert_eq!(

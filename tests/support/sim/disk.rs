@@ -10,6 +10,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use serde_json::{Map, Value};
 
+use super::system::System;
+
 /// A file; its owner is root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
@@ -21,6 +23,8 @@ pub struct File {
 #[derive(Debug, Clone, Default)]
 pub struct Disk {
     pub files: BTreeMap<String, File>,
+    pub system: System,
+    pub firewalld: Firewalld,
     /// The version of the installed engine.
     pub engine: Option<String>,
     pub instance: String,
@@ -34,6 +38,17 @@ pub struct Disk {
     /// Whether copies of the seed's secrets are still in cloud-init's folders.
     pub secrets: bool,
     pub membership: Membership,
+}
+
+/// What keeps packets out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Firewalld {
+    #[default]
+    Absent,
+    /// It lets SSH through alone.
+    Shut,
+    /// It lets the engine through, and the swarm from this network.
+    Open(String),
 }
 
 /// What an engine keeps of its swarm.
@@ -102,6 +117,15 @@ impl Disk {
         self.files.get(path).map(|f| String::from_utf8_lossy(&f.content).into_owned())
     }
 
+    /// Adds to what OpenRC reads before the engine starts, once.
+    pub fn add_conf(&mut self, text: &str) {
+        let path = "/etc/conf.d/docker";
+        let there = self.text(path).unwrap_or_default();
+        if !there.contains("/etc/docker/fleet/environment") {
+            self.write(path, 0o644, &format!("{there}{text}"));
+        }
+    }
+
     /// What the engine would start with, or its last words.
     pub fn settings(&self) -> Result<Settings, String> {
         let path = "/etc/docker/daemon.json";
@@ -119,7 +143,10 @@ impl Disk {
         let hosts = strings(daemon.get("hosts"));
         let drop_in = self.text("/etc/systemd/system/docker.service.d/10-fleet.conf");
         let own_start = drop_in.is_some_and(|text| text.contains("\nExecStart=\nExecStart="));
-        if daemon.contains_key("hosts") && !own_start {
+        if !self.system.has_systemd() && hosts.iter().any(|host| host == "fd://") {
+            return Err("failed to load listeners: no sockets found via socket activation: make sure the service was started by systemd".to_owned());
+        }
+        if daemon.contains_key("hosts") && self.system.has_systemd() && !own_start {
             return Err(format!(
                 "unable to configure the Docker daemon with file {path}: the following directives are specified both as a flag and in the configuration file: hosts: (from flag: [fd://], from file: {hosts:?})"
             ));

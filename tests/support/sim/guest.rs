@@ -7,7 +7,7 @@ use fleet_driver::fake::Standing;
 use tokio_util::sync::CancellationToken;
 
 use super::State;
-use super::disk::{Disk, Membership, Settings};
+use super::disk::{Disk, Firewalld, Membership, Settings};
 use super::journal::What;
 use super::seed::Seed;
 
@@ -92,6 +92,10 @@ impl State {
                 }
                 *guest = Guest { incarnation, ..Guest::default() };
                 guest.disk.engine.clone_from(&self.image_engine);
+                guest.disk.system = self.image_system;
+                if self.image_firewalld {
+                    guest.disk.firewalld = Firewalld::Shut;
+                }
             }
             let Some(found) = found else { continue };
             if found.whole && !guest.whole {

@@ -11,6 +11,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Shared;
 use super::api;
+use super::disk::Firewalld;
 use super::guest::Engine;
 
 /// A request.
@@ -31,7 +32,11 @@ impl Request {
 
 pub async fn serve(listener: TcpListener, name: String, shared: Shared) {
     while let Ok((stream, _)) = listener.accept().await {
-        let engine = shared.now(|state, _| state.guests[&name].engine.clone());
+        let engine = shared.now(|state, _| {
+            let guest = &state.guests[&name];
+            let shut = guest.disk.firewalld == Firewalld::Shut;
+            if shut { Engine::Off } else { guest.engine.clone() }
+        });
         let Engine::Up { settings, cut, .. } = engine else {
             drop(stream.set_zero_linger());
             continue;

@@ -1,5 +1,6 @@
 //! A simulated world: guests of a file-backed fake driver, with SSH and an engine on
-//! loopback, that behave like Debian with Docker in a swarm. No machine boots.
+//! loopback, that behave like Debian (or another system) with Docker in a swarm. No machine
+//! boots.
 //!
 //! The world is one value behind a lock, whose rules are ordinary functions of it and of
 //! the time; `ssh` and `http` only carry requests to it. What is asked of a guest and
@@ -19,6 +20,7 @@ mod seed;
 mod ssh;
 mod state;
 mod swarm;
+mod system;
 mod tasks;
 mod text;
 
@@ -38,6 +40,7 @@ pub use journal::{Event, What};
 pub use nodes::Standing;
 use state::Points;
 pub(crate) use state::{Delays, Shared, State, nap};
+pub use system::System;
 
 /// A running world; it ends when dropped.
 pub struct Sim {
@@ -60,6 +63,8 @@ impl Sim {
             journal: Journal::new(),
             delays: Delays::default(),
             image_engine: Some("20.10.24+dfsg1".to_owned()),
+            image_system: System::default(),
+            image_firewalld: false,
             available: ["26.1.5+dfsg1", "20.10.24+dfsg1"].map(str::to_owned).to_vec(),
             ids: 0,
         };
@@ -108,6 +113,25 @@ impl Sim {
     /// Says which engine the images of machines made from now on have.
     pub fn image_engine(&self, version: Option<&str>) {
         self.shared.state().image_engine = version.map(str::to_owned);
+    }
+
+    /// Says which system the images of machines made from now on have.
+    pub fn image_system(&self, system: System) {
+        self.shared.state().image_system = system;
+    }
+
+    /// Makes the machines that are made from now on have a firewalld that runs.
+    pub fn image_firewalld(&self) {
+        self.shared.state().image_firewalld = true;
+    }
+
+    /// What the firewall of a guest lets through beside SSH: nothing, or the network whose
+    /// machines may talk to one another.
+    pub fn lets_through(&self, name: &str) -> Option<String> {
+        match self.shared.state().guests[name].disk.firewalld.clone() {
+            disk::Firewalld::Open(lab) => Some(lab),
+            disk::Firewalld::Absent | disk::Firewalld::Shut => None,
+        }
     }
 
     /// Says which engines can be installed, the newest first.

@@ -6,19 +6,20 @@ use std::time::Instant;
 use russh::keys::ssh_encoding::base64::{Base64, Encoding};
 
 use super::State;
-use super::disk::File;
+use super::disk::{File, Firewalld};
 use super::guest::{Engine, Guest};
 use super::journal::What;
+use super::system::System;
 use super::text::{filled, word};
 
 const FACTS: &str = include_str!("../../../templates/guest/facts.sh");
 const PREPARE: &str = include_str!("../../../templates/guest/prepare.sh");
 const APPLY: &str = include_str!("../../../templates/guest/apply.sh");
 const SCRUB: &str = include_str!("../../../templates/guest/scrub.sh");
-const APT: &str = include_str!("../../../templates/guest/install-apt.sh");
+const APPLY_OPENRC: &str = include_str!("../../../templates/guest/apply-openrc.sh");
+const FIREWALL: &str = include_str!("../../../templates/guest/firewall.sh");
 const GET_DOCKER: &str = include_str!("../../../templates/guest/install-get-docker.sh");
 
-const OS: &str = "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nNAME=\"Debian GNU/Linux\"\nVERSION_ID=\"12\"\nVERSION=\"12 (bookworm)\"\nID=debian";
 const DAEMON: &str = "/etc/docker/daemon.json";
 const BEFORE: &str = "/etc/docker/daemon.json.before-fleet";
 
@@ -85,6 +86,7 @@ impl State {
                 well()
             }
             APPLY if guest.disk.engine.is_none() => badly(1, "there is no engine in the machine\n"),
+            APPLY if !guest.disk.system.has_systemd() => badly(127, "systemctl: not found\n"),
             APPLY => {
                 self.restart_engine(name, now);
                 Then::WaitsForEngine
@@ -94,11 +96,30 @@ impl State {
                 well()
             }
             _ => {
-                if let Some(values) = filled(APT, text) {
-                    if values["package"] != "docker.io" {
-                        return badly(100, "E: Unable to locate package\n");
+                if let Some(asked) = System::asked(text) {
+                    let system = guest.disk.system;
+                    if asked.system != system {
+                        return badly(127, format!("not a script for {system:?}\n"));
                     }
-                    return self.install(name, &values["version"], now);
+                    if asked.package != system.package() {
+                        return badly(100, "Unable to locate package\n");
+                    }
+                    return self.install(name, &asked.version, now);
+                }
+                if let Some(values) = filled(FIREWALL, text) {
+                    if guest.disk.firewalld == Firewalld::Absent || values["engine"] != "2376" {
+                        return badly(127, "firewall-cmd: not found\n");
+                    }
+                    guest.disk.firewalld = Firewalld::Open(values["lab"].clone());
+                    return well();
+                }
+                if let Some(values) = filled(APPLY_OPENRC, text) {
+                    if guest.disk.system.has_systemd() || guest.disk.engine.is_none() {
+                        return badly(1, "there is no engine that OpenRC starts\n");
+                    }
+                    guest.disk.add_conf(&values["conf"]);
+                    self.restart_engine(name, now);
+                    return Then::WaitsForEngine;
                 }
                 if let Some(values) = filled(GET_DOCKER, text) {
                     return self.install(name, &values["version"], now);
@@ -114,7 +135,7 @@ impl State {
         }
     }
 
-    /// Puts in the newest engine that is wanted; its package starts it again.
+    /// Puts in the newest engine that is wanted, which starts it where packages do so.
     fn install(&mut self, name: &str, wanted: &str, now: Instant) -> Then {
         let fits = |version: &&String| {
             let rest = version.strip_prefix(wanted);
@@ -122,16 +143,21 @@ impl State {
         };
         let Some(version) = self.available.iter().find(fits).cloned() else {
             let all = self.available.join("\n  ");
+            let package = self.guests[name].disk.system.package();
             return badly(
                 100,
-                format!("there is no docker.io {wanted} for this system; it has:\n  {all}\n"),
+                format!("there is no {package} {wanted} for this system; it has:\n  {all}\n"),
             );
         };
         let guest = self.guests.get_mut(name).expect("callers know the guest");
         if guest.disk.engine.as_ref() != Some(&version) {
             guest.disk.engine = Some(version.clone());
             self.journal.note(name, What::EngineInstalled(version));
-            self.restart_engine(name, now);
+            match self.guests[name].disk.system {
+                System::Debian => self.restart_engine(name, now),
+                System::Fedora if self.guests[name].engine_up() => self.restart_engine(name, now),
+                System::Fedora | System::Alpine => {}
+            }
         }
         well()
     }
@@ -159,7 +185,7 @@ fn facts(guest: &Guest) -> String {
         out.extend([name, " ", &value.len().to_string(), "\n", value, "\n"]);
     };
     say("fleet-facts", "1");
-    say("os", OS);
+    say("os", disk.system.os_release());
     say("kernel", "6.1.0-37-amd64");
     say("arch", "x86_64");
     if let Some(version) = &disk.engine {
@@ -171,6 +197,12 @@ fn facts(guest: &Guest) -> String {
     }
     if let Some(text) = disk.text("/etc/docker/fleet/daemon.json") {
         say("own", &text);
+    }
+    if disk.system.has_systemd() {
+        say("init", "systemd");
+    } else {
+        say("init", "openrc");
+        say("socket", "own");
     }
     let active = match guest.engine {
         Engine::Off => "inactive",
@@ -185,6 +217,9 @@ fn facts(guest: &Guest) -> String {
             None => "LoadState=not-found\nActiveState=inactive\nUnitFileState=".to_owned(),
         },
     );
+    if disk.firewalld != Firewalld::Absent {
+        say("firewall", "firewalld");
+    }
     say("first-boot", "done");
     say("end", "");
     out

@@ -100,7 +100,8 @@ impl Seed {
 fn early(command: &str, disk: &mut Disk) -> Result<(), String> {
     let values = text::filled(EARLY, command)
         .ok_or_else(|| format!("a bootcmd is not understood: {command}"))?;
-    let own = format!("{}\n", values["own"]);
+    let systemd = disk.system.has_systemd();
+    let own = format!("{}\n", values[if systemd { "own" } else { "own_openrc" }]);
     disk.write("/etc/docker/fleet/daemon.json", 0o600, &own);
     let there = disk.text("/etc/docker/daemon.json").filter(|text| !text.is_empty());
     let merged = match there {
@@ -116,7 +117,11 @@ fn early(command: &str, disk: &mut Disk) -> Result<(), String> {
         }
     };
     disk.write("/etc/docker/daemon.json", 0o600, &merged);
-    disk.write(&values["drop_in_path"], 0o644, &values["drop_in"]);
+    if systemd {
+        disk.write(&values["drop_in_path"], 0o644, &values["drop_in"]);
+    } else {
+        disk.add_conf(&values["conf"]);
+    }
     Ok(())
 }
 

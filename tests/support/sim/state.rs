@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::guest::Guest;
 use super::journal::Journal;
 use super::swarm::Swarm;
+use super::system::System;
 
 /// How long things take.
 #[derive(Debug, Clone)]
@@ -59,6 +60,9 @@ pub(crate) struct State {
     pub(crate) delays: Delays,
     /// The engine that images have.
     pub(crate) image_engine: Option<String>,
+    /// The system that images have.
+    pub(crate) image_system: System,
+    pub(crate) image_firewalld: bool,
     /// The engines that can be installed, the newest first.
     pub(crate) available: Vec<String>,
     pub(crate) ids: u64,

@@ -3,10 +3,15 @@
 (
     set -eu
     umask 077
-    install -d -m 0700 /etc/docker/fleet
-    printf '%s\n' '{
+    own='{
   "labels": ["it'\''s"]
-}' >/etc/docker/fleet/daemon.json
+}'
+    # Only systemd hands over a socket.
+    if [ -d /run/openrc ]; then own='{
+  "hosts": ["unix:///var/run/docker.sock"]
+}'; fi
+    install -d -m 0700 /etc/docker/fleet
+    printf '%s\n' "$own" >/etc/docker/fleet/daemon.json
     if [ -s /etc/docker/daemon.json ]; then
         [ -e /etc/docker/daemon.json.before-fleet ] ||
             cp -p /etc/docker/daemon.json /etc/docker/daemon.json.before-fleet
@@ -21,10 +26,19 @@ os.replace(path + ".new", path)'
         cp /etc/docker/fleet/daemon.json /etc/docker/daemon.json
     fi
     umask 022
-    mkdir -p /etc/systemd/system/docker.service.d
-    printf '%s' '[Service]
+    if [ -d /run/openrc ]; then
+        if ! grep -qs /etc/docker/fleet/environment /etc/conf.d/docker; then
+            printf '%s' '
+# it'\''s
+. /etc/docker/fleet/environment
+' >>/etc/conf.d/docker
+        fi
+    else
+        mkdir -p /etc/systemd/system/docker.service.d
+        printf '%s' '[Service]
 ExecStart=
 ' >/etc/systemd/system/docker.service.d/10-fleet.conf
-    # systemd read the engine's unit when this boot began.
-    if command -v dockerd >/dev/null; then systemctl daemon-reload; fi
+        # systemd read the engine's unit when this boot began.
+        if command -v dockerd >/dev/null; then systemctl daemon-reload; fi
+    fi
 )

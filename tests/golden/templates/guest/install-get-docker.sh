@@ -17,4 +17,10 @@ fi
 VERSION=''
 export VERSION
 sh "$dir/get-docker.sh"
-if [ -n "$user" ]; then usermod -aG docker "$user"; fi
+if [ -n "$user" ]; then
+    if command -v usermod >/dev/null; then
+        usermod -aG docker "$user"
+    else
+        addgroup "$user" docker
+    fi
+fi

@@ -2,7 +2,7 @@
 # keeps what was there before fleet came.
 set -eu
 install -d -m 0700 /etc/docker/fleet
-install -d -m 0755 /etc/docker /etc/systemd/system/docker.service.d
+install -d -m 0755 /etc/docker
 if [ -s /etc/docker/daemon.json ] && [ ! -e /etc/docker/daemon.json.before-fleet ]; then
     cp -p /etc/docker/daemon.json /etc/docker/daemon.json.before-fleet
 fi
