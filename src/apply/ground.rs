@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
 
 use fleet_driver::event::StepId;
 use fleet_driver::{Cx, Driver, Error, ImageFile, MachineId, Result, wait};
@@ -19,6 +19,9 @@ use crate::host::Host;
 use crate::pki::Pki;
 use crate::plan::{Force, Lane, Plan};
 use crate::state::{Journal, Record, Store};
+
+/// How long a driver may say that it is busy before that counts as its answer.
+const BUSY: Duration = Duration::from_secs(120);
 
 /// What a plan needs to run, beyond the plan.
 pub struct Tools {
@@ -288,6 +291,13 @@ impl Machine {
             }
         };
         let cx = self.cx.within(limit);
-        wait::until(&cx, &format!("the driver to {what} it"), "", || verb(cx.clone())).await
+        let busy_since: OnceLock<Instant> = OnceLock::new();
+        let attempt = || async {
+            verb(cx.clone()).await.map_err(|error| {
+                let since = *busy_since.get_or_init(Instant::now);
+                if since.elapsed() > BUSY { error.for_good() } else { error }
+            })
+        };
+        wait::until(&cx, &format!("the driver to {what} it"), "", attempt).await
     }
 }

@@ -266,12 +266,19 @@ impl Run<'_> {
         self
     }
 
-    /// Makes the program die at this point, as by `kill -9`; says whether it did.
-    pub fn dies_at(mut self, point: &str) -> bool {
+    /// Makes whatever comes to this point die there, as by `kill -9`: `fleet`, or the
+    /// program of a driver that it has started.
+    pub fn deadly(mut self, point: &str) -> Self {
         self.command.env("FLEET_FAULT", format!("kill@{point}"));
-        let (what, limit) = (self.what.clone(), self.limit);
-        let lab = self.lab;
-        let ended = self.until(limit);
+        self
+    }
+
+    /// Makes the program die at this point, as by `kill -9`; says whether it did.
+    pub fn dies_at(self, point: &str) -> bool {
+        let this = self.deadly(point);
+        let (what, limit) = (this.what.clone(), this.limit);
+        let lab = this.lab;
+        let ended = this.until(limit);
         let ended = ended.unwrap_or_else(|| panic!("`{what}` went on for {} s", limit.as_secs()));
         let died = ended.code.is_none();
         let how = if died { "died at" } else { "did not come to" };

@@ -213,3 +213,101 @@ fn a_fleet_on_two_hosts() {
     assert_eq!([left.inventory(), right.inventory()], before, "something is left");
     lab.nothing_is_left();
 }
+
+const ONE: &str = r#"
+[fleet]
+name = "one"
+[defaults]
+driver = "libvirt"
+image = "debian-12"
+[network]
+subnet = "10.79.0.0/24"
+[engine]
+install = "none"
+[machine.only]
+ports = ["127.0.0.1:8022:22"]
+"#;
+
+/// The places at which the driver program dies while the machine is made, in their order.
+const MAKING: [&str; 6] = [
+    "libvirt-create-network:only#1",
+    "libvirt-create-image:only#1",
+    "libvirt-create-disk:only#1",
+    "libvirt-create-seed:only#1",
+    "libvirt-create-domain:only#1",
+    "libvirt-start:only#1",
+];
+
+/// And while it is removed.
+const REMOVING: [&str; 5] = [
+    "libvirt-destroy-domain:only#1",
+    "libvirt-destroy-volumes:only#1",
+    "libvirt-destroy-image:only#1",
+    "libvirt-destroy-network:only#1",
+    "libvirt-destroy-folder:only#1",
+];
+
+#[test]
+fn a_machine_on_libvirt_survives_whatever_happens_to_its_driver() {
+    if let Some(why) = missing() {
+        panic!("{why}");
+    }
+    let libvirtd = Libvirtd::start();
+    let lab = Lab::beside(&libvirtd, "one", ONE);
+    lab.needs_image();
+    let before = libvirtd.inventory();
+    let dies = |command: &str, point: &str| {
+        let ended = lab.fleet(&[command]).deadly(point).within(5 * MINUTE).run();
+        assert_ne!(ended.code, Some(0), "`{command}` went on after {point}");
+        assert!(ended.stderr.contains("driver program"), "{point}: {}", ended.stderr);
+        assert!(libvirtd.programs().is_empty(), "a driver program is left after {point}");
+    };
+
+    lab.say("its driver program dies at one place after the other");
+    for point in MAKING {
+        dies("up", point);
+    }
+    lab.fleet(&["up"]).within(10 * MINUTE).ok();
+    assert_eq!(lines(&libvirtd.virsh(&["list", "--name"])).len(), 1);
+
+    lab.say("a port of this computer leads into it");
+    let banner = "exec 3<>/dev/tcp/127.0.0.1/8022 && head -c 7 <&3";
+    assert_eq!(libvirtd.run(&["bash", "-c", banner]), "SSH-2.0");
+
+    lab.say("it rests and goes on, and comes back to a snapshot");
+    let state = |wanted: &str| {
+        let status = lab.fleet(&["status", "only"]).within(MINUTE).ok().stdout;
+        assert_eq!(status, format!("{wanted}\n"));
+    };
+    let guest = |command: &str| lab.fleet(&["ssh", "only", command]).within(MINUTE).ok().stdout;
+    let boot = guest("cat /proc/sys/kernel/random/boot_id");
+    for (flags, rest) in [(&["suspend"][..], "Paused"), (&["suspend", "--to-disk"], "Saved")] {
+        lab.fleet(flags).within(2 * MINUTE).ok();
+        state(rest);
+        lab.fleet(&["resume"]).within(2 * MINUTE).ok();
+        state("Running");
+    }
+    assert_eq!(guest("cat /proc/sys/kernel/random/boot_id"), boot, "it was started anew");
+    guest("echo before >note");
+    lab.fleet(&["snapshot", "save", "good"]).within(3 * MINUTE).ok();
+    guest("echo after >note");
+    lab.fleet(&["snapshot", "restore", "good"]).within(3 * MINUTE).ok();
+    assert_eq!(guest("cat note"), "before\n");
+    let listed = lab.fleet(&["snapshot", "ls"]).within(MINUTE).ok().stdout;
+    assert!(listed.contains("good"), "{listed}");
+
+    lab.say("another size is taken over while it is off");
+    lab.edit("[machine.only]", "[machine.only]\nmemory = \"768 MiB\"\ndisk = \"12 GiB\"");
+    lab.fleet(&["up", "--restart"]).within(5 * MINUTE).ok();
+    let domain = lines(&libvirtd.virsh(&["list", "--name"])).join("");
+    assert!(libvirtd.virsh(&["dominfo", &domain]).contains("786432 KiB"), "{domain}");
+    assert!(guest("lsblk -bdno SIZE /dev/vda").starts_with("12884901888"));
+
+    lab.say("its driver program dies while it is removed");
+    for point in REMOVING {
+        dies("down", point);
+    }
+    lab.fleet(&["down"]).within(3 * MINUTE).ok();
+    assert_eq!(libvirtd.inventory(), before, "something is left");
+    lab.nothing_is_left();
+}

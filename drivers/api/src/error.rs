@@ -143,6 +143,15 @@ impl Error {
         self
     }
 
+    /// The same error, not to be tried again.
+    #[must_use]
+    pub fn for_good(mut self) -> Self {
+        if self.0.kind == ErrorKind::Busy {
+            self.0.kind = ErrorKind::Driver;
+        }
+        self
+    }
+
     /// The kind.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -205,6 +214,13 @@ mod tests {
     fn the_innermost_hint_wins() {
         let error = Error::host("no qemu").hint("install it").hint("give up");
         assert_eq!(error.hint_text(), Some("install it"));
+    }
+
+    #[test]
+    fn what_is_busy_for_good_is_not_tried_again() {
+        let error = Error::busy("not now").hint("wait").for_good();
+        assert_eq!((error.kind(), error.hint_text()), (ErrorKind::Driver, Some("wait")));
+        assert_eq!(Error::host("no").for_good().kind(), ErrorKind::Host);
     }
 
     #[test]

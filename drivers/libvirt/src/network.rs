@@ -141,6 +141,18 @@ pub fn interfaces(output: &str) -> Vec<(String, Ipv4Addr, u8)> {
     output.lines().filter_map(line).collect()
 }
 
+/// The networks in the output of `ip -4 route`, each with the interface that leads there;
+/// the default route is none.
+pub fn routes(output: &str) -> Vec<(String, Ipv4Addr, u8)> {
+    let line = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (address, prefix) = words.first()?.split_once('/')?;
+        let dev = words.iter().position(|word| *word == "dev")?;
+        Some(((*words.get(dev + 1)?).to_owned(), address.parse().ok()?, prefix.parse().ok()?))
+    };
+    output.lines().filter_map(line).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,6 +205,18 @@ mod tests {
         let lab = LabNic { address: ip("192.168.122.7"), prefix: 24 };
         assert_eq!(seen.gateway_for(&lab), Some(ip("192.168.122.1")));
         assert_eq!(Described::parse("nonsense"), None);
+    }
+
+    #[test]
+    fn routes_are_read() {
+        let output = "default via 192.168.1.1 dev eth0 proto dhcp\n\
+                      10.8.0.0/16 via 10.9.0.1 dev tun0\n\
+                      10.77.0.0/24 dev virbr0 proto kernel scope link src 10.77.0.1\n\
+                      10.5.5.5 dev eth0\nunreachable 10.6.0.0/16\n";
+        let read = routes(output);
+        assert_eq!(read[0], ("tun0".to_owned(), ip("10.8.0.0"), 16));
+        assert_eq!(read[1], ("virbr0".to_owned(), ip("10.77.0.0"), 24));
+        assert_eq!(read.len(), 2);
     }
 
     #[test]

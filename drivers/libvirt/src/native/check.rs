@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
 
 use fleet_driver::run::Cmd;
-use fleet_driver::{Error, ErrorKind, Finding, Level, MachineId, Protocol, Result, VmSpec};
+use fleet_driver::{Error, ErrorKind, Finding, Level, MachineId, Power, Protocol, Result, VmSpec};
 use tokio::runtime::Handle;
 
 use super::disks::Pool;
@@ -91,7 +92,9 @@ fn look<'a>(job: &Job, id: &'a MachineId, spec: &'a VmSpec) -> Result<Wanted<'a>
     let mut runs = false;
     match &found {
         Found::Here(here) => {
-            runs = power::of(&here.link, &here.domain)? == fleet_driver::Power::Running;
+            // A paused one keeps its memory and its ports.
+            let power = power::of(&here.link, &here.domain)?;
+            runs = matches!(power, Power::Running | Power::Paused);
             candidates = vec![here.host.clone()];
         }
         Found::Half(memory) => candidates = vec![find::host_remembered(job, memory)],
@@ -212,7 +215,18 @@ fn said_once(
                 findings.push(finding(Level::Error, None, text, hint));
             }
         }
-        Lan::Own | Lan::Bridge(_) | Lan::Segment => {}
+        Lan::Bridge(name) => {
+            // Of another computer nobody can know before a machine starts there.
+            let here = is_local(&host.uri) && !link.pretends();
+            if here && !Path::new("/sys/class/net").join(&name).exists() {
+                let text = format!("this host has no bridge `{name}`");
+                if said.insert(text.clone()) {
+                    let hint = "`ip link show type bridge` shows those there are";
+                    findings.push(finding(Level::Error, None, text, hint));
+                }
+            }
+        }
+        Lan::Own | Lan::Segment => {}
     }
     Ok(())
 }
@@ -257,21 +271,27 @@ fn own_network(
         }
     }
     if own.is_none() && is_local(&host.uri) && !link.pretends() {
-        let cmd = Cmd::new("ip").args(["-4", "-o", "addr"]);
-        let output = match Handle::current().block_on(job.cx.run(&cmd)) {
-            Ok(output) => output.text(),
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
-            Err(_) => String::new(),
-        };
-        for (name, ip, prefix) in network::interfaces(&output) {
-            if !bridges.contains(&name) && Subnet::of(ip, prefix).overlaps(lab) {
-                let text =
-                    format!("this host's interface `{name}` ({ip}/{prefix}) has its addresses");
+        let interfaces = network::interfaces(&said_by_ip(job, &["-4", "-o", "addr"])?);
+        let routes = network::routes(&said_by_ip(job, &["-4", "route"])?);
+        let mut told = BTreeSet::new();
+        for (name, ip, prefix) in interfaces.into_iter().chain(routes) {
+            let clashes = !bridges.contains(&name) && Subnet::of(ip, prefix).overlaps(lab);
+            if clashes && told.insert(name.clone()) {
+                let text = format!("this host's interface `{name}` leads to {ip}/{prefix} already");
                 findings.push(finding(Level::Error, None, text, hint));
             }
         }
     }
     Ok(())
+}
+
+/// What the program `ip` says of this host; nothing where it is missing.
+fn said_by_ip(job: &Job, words: &[&str]) -> Result<String> {
+    match Handle::current().block_on(job.cx.run(&Cmd::new("ip").args(words))) {
+        Ok(output) => Ok(output.text()),
+        Err(error) if error.kind() == ErrorKind::Interrupted => Err(error),
+        Err(_) => Ok(String::new()),
+    }
 }
 
 /// The room for disks.

@@ -26,6 +26,10 @@ const DISK_SIZE: usize = 1 << 20;
 const PASSED: &[u8] = b"64-bit code runs";
 const SHORTEST_LIMIT: Duration = Duration::from_secs(3);
 const LONGEST_LIMIT: Duration = Duration::from_secs(20);
+/// How the domains and volumes of trials begin.
+const TRIAL: &str = "fleet-trial-";
+/// After so many seconds what is left of a trial belongs to nobody.
+const LEFT: u64 = 600;
 /// How long a verdict about another computer counts, in seconds.
 const A_DAY: u64 = 86_400;
 
@@ -157,11 +161,12 @@ fn tried(
 fn trial(job: &Job, link: &Link, pool: &str) -> Result<Option<String>> {
     let pool = Pool::open(link, pool)?;
     // Several users of one host do not disturb each other.
-    let name = format!("fleet-trial-{}", std::process::id());
+    let name = format!("{TRIAL}{}", std::process::id());
     let (disk, said) = (format!("{name}.img"), format!("{name}.log"));
     let mut bytes = GUEST.to_vec();
     bytes.resize(DISK_SIZE, 0);
     let path = pool.make_small(job, &disk, &bytes)?;
+    sweep(link, &pool, &disk)?;
     let began = Instant::now();
     let run = |kind: &str, limit: Duration| -> Result<Option<String>> {
         pool.make_small(job, &said, b" ")?;
@@ -191,6 +196,39 @@ fn trial(job: &Job, link: &Link, pool: &str) -> Result<Option<String>> {
         drop(pool.remove(volume));
     }
     result
+}
+
+/// Removes what trials have left that were killed: they are older than any trial takes, by
+/// the host's own clock.
+fn sweep(link: &Link, pool: &Pool, mine: &str) -> Result<()> {
+    let what = "look for what earlier trials have left";
+    let made = |name: &str| -> Result<Option<u64>> {
+        let Some(volume) = pool.volume(name)? else { return Ok(None) };
+        Ok(link.some(what, volume.xml_desc(0))?.and_then(|text| changed(&text)))
+    };
+    let Some(now) = made(mine)? else { return Ok(()) };
+    let mut old = Vec::new();
+    for volume in link.ok(what, pool.handle.list_all_volumes(0))? {
+        let Ok(name) = volume.name() else { continue };
+        if name.starts_with(TRIAL) && made(&name)?.is_some_and(|at| at + LEFT < now) {
+            old.push(name);
+        }
+    }
+    for name in old {
+        let guest = name.rsplit_once('.').map_or(name.as_str(), |(guest, _)| guest);
+        if let Ok(domain) = link.connect.lookup_domain_by_name(guest) {
+            drop(domain.destroy());
+        }
+        pool.remove(&name)?;
+    }
+    Ok(())
+}
+
+/// When a volume was last written to, in seconds since 1970.
+fn changed(text: &str) -> Option<u64> {
+    let document = roxmltree::Document::parse(text).ok()?;
+    let time = document.descendants().find(|node| node.has_tag_name("mtime"))?.text()?;
+    time.split('.').next()?.trim().parse().ok()
 }
 
 /// Waits until the guest has spoken; gives what happened instead, if it has not.
@@ -247,6 +285,14 @@ mod tests {
         assert_eq!(read(text), (true, "u".to_owned()));
         assert_eq!(read(&text.replace("kvm", "x")), (false, "u".to_owned()));
         assert_eq!(read(&text.replace("x86_64", "i686")), (false, "u".to_owned()));
+    }
+
+    #[test]
+    fn the_age_of_a_volume_is_read() {
+        let text = "<volume><target><timestamps><mtime>1795568180.552438612</mtime>\
+                    </timestamps></target></volume>";
+        assert_eq!(changed(text), Some(1_795_568_180));
+        assert_eq!(changed("<volume/>"), None);
     }
 
     #[test]
