@@ -90,6 +90,13 @@ impl Refusal {
         if text.contains("no space left") || text.contains("not enough space") {
             return error(ErrorKind::Host).hint(FULL).because(self);
         }
+        // Overlays of the older format cannot; fleet makes the newer one (QEMU,
+        // `docs/interop/qcow2.txt`, version 3).
+        if text.contains("image which has snapshots") {
+            return error(ErrorKind::Conflict)
+                .hint("remove the machine's snapshots first: `fleet snapshot ls`")
+                .because(self);
+        }
         if self.code == NO_STORAGE_POOL {
             return error(ErrorKind::Host).hint(pool_hint("default", uri)).because(self);
         }
@@ -196,6 +203,13 @@ mod tests {
         for (code, domain, text, kind, hint) in [
             (38, 18, "cannot write: No space left on device", ErrorKind::Host, "storage is full"),
             (49, 18, "Storage pool not found", ErrorKind::Host, "pool-define-as"),
+            (
+                1,
+                0,
+                "qemu-img: Can't resize a v2 image which has snapshots",
+                ErrorKind::Conflict,
+                "snapshot ls",
+            ),
             (
                 1,
                 19,
