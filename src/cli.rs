@@ -38,6 +38,37 @@ pub struct Global {
     pub no_progress: bool,
 }
 
+/// `--file` without its short form, for commands whose `-f` is another word.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct LongFile {
+    /// The file to use, instead of `machines.toml` here or in a folder above
+    #[arg(
+        id = "file",
+        long = "file",
+        value_name = "PATH",
+        env = "FLEET_FILE",
+        help_heading = "Everywhere"
+    )]
+    path: Option<PathBuf>,
+}
+
+impl LongFile {
+    /// Gives back a format that was typed behind `-f`, unless it must be a file's name.
+    ///
+    /// # Errors
+    /// `Usage`: it holds nothing to fill in, and there is such a file.
+    pub fn check<'a>(&self, format: &'a str, host: &Host) -> fleet_driver::Result<&'a str> {
+        let file = host.cwd().join(format);
+        if self.path.is_none() && !format.contains("{{") && file.is_file() {
+            let error = fleet_driver::Error::usage("a format was wanted, and this is a file");
+            return Err(error
+                .with("file", file.display())
+                .hint("here `-f` is the format; name the file with `--file`, or write `-f` first: `fleet -f PATH …`"));
+        }
+        Ok(format)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Create, start and join whatever is missing
@@ -46,6 +77,11 @@ enum Command {
     Plan(commands::plan::Args),
     /// Remove machines and everything that belongs to them
     Down(commands::down::Args),
+    /// Add a machine to the file and bring it up
+    Create(commands::create::Args),
+    /// Remove machines, from the world and from the file
+    #[command(visible_alias = "remove")]
+    Rm(commands::rm::Args),
     /// Take back machines whose records were lost
     Adopt(commands::adopt::Args),
     /// Remove machines whose fleet does not exist any more
@@ -54,6 +90,10 @@ enum Command {
     Reap(commands::reap::Args),
     /// Issue new certificates
     RegenerateCerts(commands::regenerate_certs::Args),
+    /// Write engines and certificates of machines again
+    Provision(commands::provision::Args),
+    /// Install the newest engine of the version that the file says
+    Upgrade(commands::upgrade::Args),
     /// List the machines
     #[command(visible_alias = "list")]
     Ls(commands::ls::Args),
@@ -63,11 +103,17 @@ enum Command {
     Env(commands::env::Args),
     /// Open a shell in a machine, or run a command there
     Ssh(commands::ssh::Args),
+    /// Copy files between this computer and machines
+    Scp(commands::scp::Args),
+    /// Mount a folder of a machine here
+    Mount(commands::mount::Args),
     /// Start machines that are stopped or at rest
     #[command(visible_alias = "resume")]
     Start(commands::start::Args),
     /// Shut machines down
     Stop(commands::stop::Args),
+    /// Cut the power of machines
+    Kill(commands::kill::Args),
     /// Put machines to rest as they are
     Suspend(commands::suspend::Args),
     /// Keep what machines are now, and bring it back
@@ -82,6 +128,8 @@ enum Command {
     Config(commands::config::Args),
     /// Print the machine that the Docker client of this shell talks to
     Active(commands::active::Args),
+    /// Print the version of fleet, or of a machine's engine
+    Version(commands::version::Args),
     /// Print all that is known of machines
     Inspect(commands::inspect::Args),
     /// Connect to the serial console of a machine
@@ -120,16 +168,23 @@ async fn run(cli: Cli, host: &Host) -> Exit {
         Command::Up(args) => commands::up::run(args, host, global).await,
         Command::Plan(args) => commands::plan::run(args, host, global).await,
         Command::Down(args) => commands::down::run(args, host, global).await,
+        Command::Rm(args) => commands::rm::run(args, host, global).await,
+        Command::Create(args) => commands::create::run(args, host, global).await,
         Command::Adopt(args) => commands::adopt::run(args, host, global).await,
         Command::Gc(args) => commands::gc::run(args, host, global).await,
         Command::Reap(args) => commands::reap::run(args, host, global).await,
         Command::RegenerateCerts(args) => commands::regenerate_certs::run(args, host, global).await,
+        Command::Upgrade(args) => commands::upgrade::run(args, host, global).await,
+        Command::Provision(args) => commands::provision::run(args, host, global).await,
         Command::Ls(args) => commands::ls::run(args, host, global).await,
         Command::Status(args) => commands::status::run(args, host, global).await,
         Command::Env(args) => commands::env::run(args, host, global).await,
         Command::Ssh(args) => commands::ssh::run(args, host, global).await,
+        Command::Mount(args) => commands::mount::run(args, host, global).await,
+        Command::Scp(args) => commands::scp::run(args, host, global).await,
         Command::Start(args) => commands::start::run(args, host, global).await,
         Command::Stop(args) => commands::stop::run(args, host, global).await,
+        Command::Kill(args) => commands::kill::run(args, host, global).await,
         Command::Suspend(args) => commands::suspend::run(args, host, global).await,
         Command::Snapshot(args) => commands::snapshot::run(args, host, global).await,
         Command::Restart(args) => commands::restart::run(args, host, global).await,
@@ -137,6 +192,7 @@ async fn run(cli: Cli, host: &Host) -> Exit {
         Command::Url(args) => commands::url::run(args, host, global).await,
         Command::Config(args) => commands::config::run(args, host, global).await,
         Command::Active(args) => commands::active::run(args, host, global).await,
+        Command::Version(args) => commands::version::run(args, host, global).await,
         Command::Inspect(args) => commands::inspect::run(args, host, global).await,
         Command::Console(args) => commands::console::run(args, host, global).await,
         Command::Logs(args) => commands::logs::run(args, host, global).await,

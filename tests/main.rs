@@ -13,3 +13,4 @@ mod ssh;
 mod style;
 mod support;
 mod up;
+mod verbs;

@@ -42,6 +42,20 @@ impl Fleet {
         read(text, shown, file, recorded)
     }
 
+    /// As [`Fleet::load`], as if this text were in the file.
+    ///
+    /// # Errors
+    /// [`Invalid`], with everything that is wrong with the text.
+    pub fn of_text(
+        text: &str,
+        path: &Path,
+        recorded: &BTreeMap<String, Ipv4Addr>,
+    ) -> Result<Self, Invalid> {
+        let shown = shown(path);
+        let file = std::path::absolute(path).map_err(|error| unreadable(path, &shown, &error))?;
+        read(text.to_owned(), shown, file, recorded)
+    }
+
     /// As [`Fleet::load`], from a text; `name` is what messages call it, and paths
     /// inside of it are relative to the working directory.
     ///
