@@ -78,7 +78,7 @@ enum Command {
     /// Remove machines and everything that belongs to them
     Down(commands::down::Args),
     /// Add a machine to the file and bring it up
-    Create(commands::create::Args),
+    Create(Box<commands::create::Args>),
     /// Remove machines, from the world and from the file
     #[command(visible_alias = "remove")]
     Rm(commands::rm::Args),
@@ -169,7 +169,7 @@ async fn run(cli: Cli, host: &Host) -> Exit {
         Command::Plan(args) => commands::plan::run(args, host, global).await,
         Command::Down(args) => commands::down::run(args, host, global).await,
         Command::Rm(args) => commands::rm::run(args, host, global).await,
-        Command::Create(args) => commands::create::run(args, host, global).await,
+        Command::Create(args) => commands::create::run(*args, host, global).await,
         Command::Adopt(args) => commands::adopt::run(args, host, global).await,
         Command::Gc(args) => commands::gc::run(args, host, global).await,
         Command::Reap(args) => commands::reap::run(args, host, global).await,

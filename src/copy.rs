@@ -135,7 +135,12 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn any<'b>(&'b mut self, from: &'b str, to: &'b str, about: About) -> BoxFuture<'b, Result<()>> {
+    fn any<'b>(
+        &'b mut self,
+        from: &'b str,
+        to: &'b str,
+        about: About,
+    ) -> BoxFuture<'b, Result<()>> {
         Box::pin(async move {
             self.cx.go_on()?;
             match about.kind {

@@ -175,7 +175,9 @@ pub fn remove(text: &str, names: &BTreeSet<String>) -> Result<String> {
 pub fn has_machines(text: &str) -> bool {
     let doc = text.parse::<DocumentMut>().ok();
     doc.is_some_and(|doc| {
-        doc.get("machine").and_then(Item::as_table_like).is_some_and(|machines| !machines.is_empty())
+        doc.get("machine")
+            .and_then(Item::as_table_like)
+            .is_some_and(|machines| !machines.is_empty())
     })
 }
 

@@ -54,8 +54,7 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let lock = super::taken(&cx, || store.lock(&fleet.name, AGAIN)).await?;
     let (text, _) = add(&store)?;
     edit::save(&path, &text)?;
-    let mut session =
-        Session::open(host, &Global { file: Some(path.clone()), ..global.clone() })?;
+    let mut session = Session::open(host, &Global { file: Some(path.clone()), ..global.clone() })?;
     session.global.file.clone_from(&global.file);
     let ended = bring(&args.name, &mut session).await;
     drop(lock);

@@ -364,13 +364,13 @@ pub(super) async fn existing(session: &Session, names: &[String]) -> Result<Vec<
         exist(session, &specs).await?;
         return Ok(specs.into_iter().map(|spec| spec.name).collect());
     }
-    let observed =
-        observe::observe(session, &specs, Depth::Machines, Patience::default()).await?;
+    let observed = observe::observe(session, &specs, Depth::Machines, Patience::default()).await?;
     let there = |name: &String| observed.machines.get(name).is_some_and(|m| m.sighting.is_some());
     let names: Vec<String> = specs.into_iter().map(|spec| spec.name).filter(there).collect();
     if names.is_empty() {
-        return Err(Error::not_found("none of these machines exists yet")
-            .hint("create them: `fleet up`"));
+        return Err(
+            Error::not_found("none of these machines exists yet").hint("create them: `fleet up`")
+        );
     }
     Ok(names)
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
-pub(super) use self::row::state_word;
 use self::filter::Filter;
 use self::format::Format;
 use self::row::Row;
+pub(super) use self::row::state_word;
 use super::{Exit, Global, Session, life};
 use crate::cli::LongFile;
 use crate::host::Host;
@@ -58,8 +58,7 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
         return names(host, specs.iter().map(|spec| spec.name.as_str()));
     }
     let glance = glance(&session, &specs, Duration::from_secs(args.timeout.max(1))).await?;
-    let mut rows: Vec<Row> =
-        specs.iter().map(|spec| Row::of(&session, spec, &glance)).collect();
+    let mut rows: Vec<Row> = specs.iter().map(|spec| Row::of(&session, spec, &glance)).collect();
     filter::seen(&args.filters, all, &mut rows);
     if names_only {
         return names(host, rows.iter().map(|row| row.name.as_str()));

@@ -43,20 +43,17 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let lock = session.lock(&again).await?;
     let text = without(&session, &args.names)?;
     let ended = down::named(&mut session, &args.names, force, &again).await;
-    if matches!(ended, Ok(Some(0) | None)) || (args.force && !interrupted(&session, &ended)) {
-        if let Some(text) = text {
-            edit::save(&session.fleet.file, &text)?;
-            let more = if edit::has_machines(&text) {
-                ""
-            } else {
-                " It names no machine any more: `fleet create NAME` adds one."
-            };
-            let file = session.fleet.file.file_name().unwrap_or_default().display().to_string();
-            flow::say(
-                &session,
-                &format!("Taken out of {file}: {}.{more}\n", args.names.join(", ")),
-            );
-        }
+    let gone = matches!(ended, Ok(Some(0) | None));
+    if let Some(text) = text.filter(|_| gone || (args.force && !interrupted(&session, &ended))) {
+        edit::save(&session.fleet.file, &text)?;
+        let more = if edit::has_machines(&text) {
+            ""
+        } else {
+            " It names no machine any more: `fleet create NAME` adds one."
+        };
+        let file = session.fleet.file.file_name().unwrap_or_default().display().to_string();
+        let names = args.names.join(", ");
+        flow::say(&session, &format!("Taken out of {file}: {names}.{more}\n"));
     }
     drop(lock);
     ended.map(Option::unwrap_or_default)

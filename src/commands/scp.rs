@@ -157,12 +157,9 @@ mod tests {
         assert_eq!(read("me@web-1:a:b"), there(Some("me"), "web-1", "a:b"));
         assert_eq!(read("web-1:"), there(None, "web-1", "."));
         assert_eq!(read("web-1:~/x"), there(None, "web-1", "x"));
-        for (text, path) in [
-            ("a/b", "a/b"),
-            ("./a:b", "./a:b"),
-            ("localhost:/x", "/x"),
-            ("localhost:", "."),
-        ] {
+        for (text, path) in
+            [("a/b", "a/b"), ("./a:b", "./a:b"), ("localhost:/x", "/x"), ("localhost:", ".")]
+        {
             assert_eq!(read(text), Spot { machine: None, path: path.to_owned() }, "{text}");
         }
         assert!(Spot::read(":x").is_err());

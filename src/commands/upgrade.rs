@@ -29,9 +29,8 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let _lock = session.lock(AGAIN).await?;
     flow::tell_cut_off(&session);
     let mut names = flow::existing(&session, &args.names).await?;
-    let has_none = |name: &String| {
-        session.spec(name).is_ok_and(|spec| spec.engine.install == Install::None)
-    };
+    let has_none =
+        |name: &String| session.spec(name).is_ok_and(|spec| spec.engine.install == Install::None);
     if let Some(name) = names.iter().find(|name| has_none(name))
         && (args.names.contains(name) || names.iter().all(has_none))
     {

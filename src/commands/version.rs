@@ -39,9 +39,9 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     })?;
     let engine = Engine::new(address, &session.pki()?)?;
     let cx = session.cx().within(ANSWER);
-    let facts = tokio::time::timeout(ANSWER, engine.facts(&cx)).await.unwrap_or_else(|_| {
-        Err(Error::busy(format!("no answer within {} s", ANSWER.as_secs())))
-    });
+    let facts = tokio::time::timeout(ANSWER, engine.facts(&cx))
+        .await
+        .unwrap_or_else(|_| Err(Error::busy(format!("no answer within {} s", ANSWER.as_secs()))));
     let version = facts.map_err(|error| error.with("machine", &name))?.version;
     if global.json {
         let value = json!({ "v": 1, "machine": name, "engine": version });

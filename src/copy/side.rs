@@ -212,13 +212,7 @@ async fn keep(place: &Path, mode: u32, mut pieces: Pieces<'_>, cx: &Cx) -> Resul
 }
 
 /// Writes a file of a machine.
-async fn put(
-    files: &Files,
-    path: &str,
-    mode: u32,
-    pieces: Pieces<'_>,
-    cx: &Cx,
-) -> Result<u64> {
+async fn put(files: &Files, path: &str, mode: u32, pieces: Pieces<'_>, cx: &Cx) -> Result<u64> {
     /// Tells the scratch files of one process apart.
     static NEXT: AtomicU64 = AtomicU64::new(0);
     // A link is written through, as by `cp`.

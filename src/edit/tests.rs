@@ -51,7 +51,10 @@ fn a_machine_is_added_behind_the_others() {
         },
         options: Some((
             "qemu".to_owned(),
-            vec![("accel".to_owned(), "tcg".to_owned()), ("engine_port".to_owned(), "7".to_owned())],
+            vec![
+                ("accel".to_owned(), "tcg".to_owned()),
+                ("engine_port".to_owned(), "7".to_owned()),
+            ],
         )),
         ..machine("db")
     };

@@ -14,8 +14,7 @@ struct Scope {
 
 /// Fills the nodes with data.
 pub(super) fn render(nodes: &[Node], data: &Value) -> Result<String, Wrong> {
-    let mut scope =
-        Scope { dot: data.clone(), variables: vec![(String::new(), data.clone())] };
+    let mut scope = Scope { dot: data.clone(), variables: vec![(String::new(), data.clone())] };
     let mut out = String::new();
     scope.list(nodes, &mut out)?;
     Ok(out)
@@ -74,7 +73,9 @@ impl Scope {
         out: &mut String,
     ) -> Result<(), Wrong> {
         let items: Vec<(Value, Value)> = match self.commands(&over.commands)? {
-            Value::Array(list) => list.into_iter().enumerate().map(|(n, v)| (n.into(), v)).collect(),
+            Value::Array(list) => {
+                list.into_iter().enumerate().map(|(n, v)| (n.into(), v)).collect()
+            }
             Value::Object(map) => map.into_iter().map(|(key, v)| (key.into(), v)).collect(),
             Value::Null => Vec::new(),
             other => {
@@ -172,8 +173,7 @@ fn descend(value: &Value, fields: &[String], mut at: usize) -> Result<Value, Wro
             Value::Null => return Ok(Value::Null),
             Value::Object(map) => map.get(field).ok_or_else(|| missing(map, field, at))?,
             other => {
-                let message =
-                    format!("{} has no field `{field}`", functions::kind(other));
+                let message = format!("{} has no field `{field}`", functions::kind(other));
                 return Err(Wrong::at(at, message));
             }
         };
@@ -191,11 +191,9 @@ fn missing(map: &Map<String, Value>, field: &str, at: usize) -> Wrong {
         })
         .min()
         .filter(|(distance, known)| *distance <= 1 + known.len() / 4);
-    match close {
-        Some((_, known)) => wrong.hint(format!("did you mean `{known}`?")),
-        None => {
-            let names: Vec<&str> = map.keys().map(String::as_str).collect();
-            wrong.hint(format!("there are {}", names.join(", ")))
-        }
+    if let Some((_, known)) = close {
+        return wrong.hint(format!("did you mean `{known}`?"));
     }
+    let names: Vec<&str> = map.keys().map(String::as_str).collect();
+    wrong.hint(format!("there are {}", names.join(", ")))
 }

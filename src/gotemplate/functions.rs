@@ -9,8 +9,28 @@ use super::printf::printf;
 
 /// All functions.
 pub(super) const NAMES: [&str; 22] = [
-    "and", "eq", "ge", "gt", "index", "join", "json", "le", "len", "lower", "lt", "ne", "not",
-    "or", "prettyjson", "print", "printf", "println", "split", "title", "truncate", "upper",
+    "and",
+    "eq",
+    "ge",
+    "gt",
+    "index",
+    "join",
+    "json",
+    "le",
+    "len",
+    "lower",
+    "lt",
+    "ne",
+    "not",
+    "or",
+    "prettyjson",
+    "print",
+    "printf",
+    "println",
+    "split",
+    "title",
+    "truncate",
+    "upper",
 ];
 
 /// Calls a function.

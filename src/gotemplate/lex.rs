@@ -118,9 +118,8 @@ impl<'a> Lexer<'a> {
             let begins = self.at;
             let token = self.word()?;
             let last = self.out.last().map(|placed| &placed.token);
-            let separate = |token: Option<&Token>| {
-                matches!(token, None | Some(Token::Open | Token::Sign(_)))
-            };
+            let separate =
+                |token: Option<&Token>| matches!(token, None | Some(Token::Open | Token::Sign(_)));
             if glued
                 && !separate(last)
                 && !separate(Some(&token))
@@ -206,8 +205,7 @@ impl<'a> Lexer<'a> {
         let plain = text.strip_prefix('+').unwrap_or(text).replace('_', "");
         let number = plain.parse::<i64>().map(Number::from).ok();
         let number = number.or_else(|| plain.parse().ok().and_then(Number::from_f64));
-        let number =
-            number.ok_or_else(|| Wrong::at(start, format!("`{text}` is not a number")))?;
+        let number = number.ok_or_else(|| Wrong::at(start, format!("`{text}` is not a number")))?;
         Ok(Token::Literal(Value::Number(number)))
     }
 

@@ -1,5 +1,7 @@
 //! `printf` as in Go: `%s`, `%v`, `%d`, `%q`, `%t`, `%x`, `%f`, with a width.
 
+use std::fmt::Write;
+
 use serde_json::Value;
 
 use super::functions::text;
@@ -34,7 +36,8 @@ pub(super) fn printf(format: &str, values: &[Value]) -> String {
             continue;
         }
         let Some(value) = values.next() else {
-            out.push_str(&format!("%!{verb}(MISSING)"));
+            // Writing to a string cannot fail.
+            _ = write!(out, "%!{verb}(MISSING)");
             continue;
         };
         let shown = one(verb, value, precise.then_some(precision));
@@ -42,7 +45,7 @@ pub(super) fn printf(format: &str, values: &[Value]) -> String {
     }
     let rest: Vec<String> = values.map(text).collect();
     if !rest.is_empty() {
-        out.push_str(&format!("%!(EXTRA {})", rest.join(", ")));
+        _ = write!(out, "%!(EXTRA {})", rest.join(", "));
     }
     out
 }
@@ -63,7 +66,10 @@ fn one(verb: char, value: &Value, precision: Option<usize>) -> String {
         ('x', Value::Number(number)) => {
             number.as_u64().map_or_else(unfit, |number| format!("{number:x}"))
         }
-        ('x', Value::String(text)) => text.bytes().map(|byte| format!("{byte:02x}")).collect(),
+        ('x', Value::String(text)) => text.bytes().fold(String::new(), |mut hex, byte| {
+            _ = write!(hex, "{byte:02x}");
+            hex
+        }),
         ('f', Value::Number(number)) => {
             number.as_f64().map_or_else(unfit, |n| format!("{n:.*}", precision.unwrap_or(6)))
         }

@@ -32,7 +32,10 @@ fn fields_are_found() {
     assert_eq!(filled("{{.Name}} {{ .Driver.SSHPort }}"), "host1 2222");
     assert_eq!(filled("{{.Driver.Tags}} {{.Labels}}"), "[a b] map[a.b/c:dotted site:lab]");
     assert_eq!(filled("{{.Driver.None}}{{.Driver.None.Deep}}"), "<no value><no value>");
-    assert_eq!(filled("{{$.Name}}{{with .Driver}} {{.SSHPort}} {{$.Name}}{{end}}"), "host1 2222 host1");
+    assert_eq!(
+        filled("{{$.Name}}{{with .Driver}} {{.SSHPort}} {{$.Name}}{{end}}"),
+        "host1 2222 host1"
+    );
     assert_eq!(filled("plain"), "plain");
     assert_eq!(filled("{{(index .Driver.Tags 1)}}{{(.Driver).SSHPort}}"), "b2222");
 }
@@ -48,10 +51,14 @@ fn functions_work_alone_and_in_pipelines() {
         ("{{index (split .Driver.IPAddress \".\") 3}}", "2"),
         ("{{len .Name}}{{len .Driver.Tags}}{{len .Labels}}", "522"),
         ("{{index .Labels \"a.b/c\"}}{{index .Labels \"none\"}}", "dotted<no value>"),
-        ("{{printf \"%s:%05d|%-6s|%q|%v|%%\" .Name .Driver.SSHPort \"x\" \"y\" .Up}}",
-         "host1:02222|x     |\"y\"|true|%"),
-        ("{{printf \"%d\" .Name}}{{printf \"%s\"}}{{printf \"a\" 1}}",
-         "%!d(host1)%!s(MISSING)a%!(EXTRA 1)"),
+        (
+            "{{printf \"%s:%05d|%-6s|%q|%v|%%\" .Name .Driver.SSHPort \"x\" \"y\" .Up}}",
+            "host1:02222|x     |\"y\"|true|%",
+        ),
+        (
+            "{{printf \"%d\" .Name}}{{printf \"%s\"}}{{printf \"a\" 1}}",
+            "%!d(host1)%!s(MISSING)a%!(EXTRA 1)",
+        ),
         ("{{printf \"%.2f %x %.3s\" 1.5 255 \"abcdef\"}}", "1.50 ff abc"),
         ("{{.Name | printf \"%s-%s\" \"a\" | upper}}", "A-HOST1"),
         ("{{print 1 2 \"a\" \"b\" true}}", "1 2abtrue"),

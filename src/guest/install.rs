@@ -56,11 +56,9 @@ pub fn install(
         return Ok(None);
     }
     match (&engine.install, &facts.engine, wanted) {
-        (
-            Install::GetDocker | Install::Script(_) | Install::None,
-            Some(found),
-            Some(wanted),
-        ) => Err(other_version(found, wanted)),
+        (Install::GetDocker | Install::Script(_) | Install::None, Some(found), Some(wanted)) => {
+            Err(other_version(found, wanted))
+        }
         (Install::None, ..) => Ok(None),
         _ => installer(engine, script, facts, user).map(Some),
     }

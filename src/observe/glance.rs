@@ -84,8 +84,8 @@ pub async fn glance(session: &Session, specs: &[Spec], limit: Duration) -> Resul
         Ok(found) => {
             for (name, driver, look) in found {
                 // One that cannot be seen is there all the same.
-                let (seen, nodes) = look
-                    .unwrap_or((Seen { sighting: None, engine: EngineSeen::NotAsked }, None));
+                let (seen, nodes) =
+                    look.unwrap_or((Seen { sighting: None, engine: EngineSeen::NotAsked }, None));
                 glance.observed.nodes = glance.observed.nodes.take().or(nodes);
                 glance.observed.strays.insert(name, Stray { driver, seen });
             }
@@ -106,6 +106,8 @@ async fn one(
     let id = session.id(&spec.name);
     let seen = async { session.driver(&spec.name)?.inspect(&id, cx).await };
     let sighting = match timeout(limit, seen).await {
+        // A driver that keeps its deadline says in its own way that it is over.
+        Ok(Err(_)) if began.elapsed() >= limit => return Err(Trouble::Late(limit)),
         Ok(seen) => seen.map_err(Trouble::Failed)?,
         Err(_) => return Err(Trouble::Late(limit)),
     };
@@ -115,9 +117,8 @@ async fn one(
 
 /// What the engine says in the time that is left; the machine was seen, whatever that is.
 async fn engine(sighting: Option<Sighting>, pki: Option<&Pki>, cx: &Cx, left: Duration) -> Look {
-    let silent = |why: String| {
-        (Seen { sighting: sighting.clone(), engine: EngineSeen::Silent(why) }, None)
-    };
+    let silent =
+        |why: String| (Seen { sighting: sighting.clone(), engine: EngineSeen::Silent(why) }, None);
     match timeout(left, ask(sighting.clone(), pki, cx, Patience(left))).await {
         Ok(Ok(look)) => look,
         Ok(Err(error)) => silent(error.to_string()),

@@ -88,7 +88,11 @@ pub(super) fn lane(
                 swarm::drain(&mut steps, look.seen, observed);
             }
             if !(interrupts && waits) {
-                engine(&mut steps, &why, if upgrades { Step::UpgradeEngine } else { Step::InstallEngine });
+                engine(
+                    &mut steps,
+                    &why,
+                    if upgrades { Step::UpgradeEngine } else { Step::InstallEngine },
+                );
             }
         }
         swarm::join(&mut steps, look.spec, member, gate, stage, look.holds_a_vote());

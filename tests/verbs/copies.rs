@@ -39,7 +39,10 @@ async fn files_go_there_and_come_back_with_their_modes() {
     write(&scenario.dir().join("empty"), 0o755, b"");
     let done = scenario.fleet(&["scp", "large", "empty", "web-1:", "--json"]).await.exits(0);
     let told: Value = serde_json::from_str(&done.stdout).unwrap();
-    assert_eq!((told["files"].as_u64(), told["bytes"].as_u64()), (Some(2), Some(large.len() as u64)));
+    assert_eq!(
+        (told["files"].as_u64(), told["bytes"].as_u64()),
+        (Some(2), Some(large.len() as u64))
+    );
     assert!(fs::read(home.join("large")).unwrap() == large);
     assert_eq!((mode(&home.join("large")), mode(&home.join("empty"))), (0o640, 0o755));
 

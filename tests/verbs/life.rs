@@ -43,7 +43,8 @@ async fn a_machine_is_killed_without_a_word_to_its_guest() {
 
 #[tokio::test]
 async fn the_machine_called_default_is_meant() {
-    let file = crate::support::scenario::PLAIN.replace("[machine.web]\ncount = 2", "[machine.default]\n[machine.other]");
+    let file = crate::support::scenario::PLAIN
+        .replace("[machine.web]\ncount = 2", "[machine.default]\n[machine.other]");
     let scenario = Scenario::new(&file, &["default", "other"]).await;
     scenario.fleet(&["up"]).await.exits(0);
     let named = scenario.fleet(&["url", "default"]).await.exits(0).stdout;
@@ -52,7 +53,10 @@ async fn the_machine_called_default_is_meant() {
     scenario.fleet(&["ssh", "-n"]).await;
     assert_eq!(scenario.server("default").seen().connections, before + 1);
     scenario.fleet(&["kill"]).await.exits(0);
-    assert_eq!((scenario.calls("default", Verb::Stop), scenario.calls("other", Verb::Stop)), (1, 0));
+    assert_eq!(
+        (scenario.calls("default", Verb::Stop), scenario.calls("other", Verb::Stop)),
+        (1, 0)
+    );
 }
 
 #[tokio::test]

@@ -51,14 +51,30 @@ async fn rows_go_through_a_format() {
         shown(&world, &["ls", "-f", format]).await,
         "host1\tRunning\nworker-1\tRunning\nworker-2\tRunning\n"
     );
-    let table = shown(&world, &["ls", "--format", r"table {{.Name}}\t{{.DriverName | upper}}"]).await;
+    let table =
+        shown(&world, &["ls", "--format", r"table {{.Name}}\t{{.DriverName | upper}}"]).await;
     assert_eq!(table, "NAME       DRIVER\nhost1      QEMU\nworker-1   QEMU\nworker-2   QEMU\n");
     let lines = shown(&world, &["ls", "--format", "json", "--filter", "name=host"]).await;
     let row: Value = serde_json::from_str(&lines).unwrap();
-    assert_eq!((row["Name"].as_str(), row["Swarm"].as_str()), (Some("host1"), Some("manager (leader)")));
-    assert_eq!(shown(&world, &["ls", "-f", "{{.DockerVersion}} {{.Labels.site}}", "--filter", "name=worker-1"]).await.trim(), "v20.10.24 attic");
+    assert_eq!(
+        (row["Name"].as_str(), row["Swarm"].as_str()),
+        (Some("host1"), Some("manager (leader)"))
+    );
+    assert_eq!(
+        shown(
+            &world,
+            &["ls", "-f", "{{.DockerVersion}} {{.Labels.site}}", "--filter", "name=worker-1"]
+        )
+        .await
+        .trim(),
+        "v20.10.24 attic"
+    );
     let wrong = world.fleet(&["ls", "-f", "{{.Nam}}"]).await.exits(2);
-    assert!(wrong.stderr.contains("did you mean `Name`?") && wrong.stderr.contains('^'), "{}", wrong.stderr);
+    assert!(
+        wrong.stderr.contains("did you mean `Name`?") && wrong.stderr.contains('^'),
+        "{}",
+        wrong.stderr
+    );
     // Who means the file is told.
     world.fleet(&["ls", "-f", "machines.toml"]).await.exits(2).says("--file");
     assert_eq!(shown(&world, &["-f", "machines.toml", "ls", "-q"]).await.lines().count(), 3);
@@ -108,10 +124,14 @@ async fn scripts_find_what_docker_machine_told_them() {
     };
     let ssh = world.sim.ssh("host1");
     assert_eq!(
-        inspect("{{.Driver.IPAddress}}:{{.Driver.SSHPort}} {{.Driver.SSHUser}} {{.DriverName}}").await,
+        inspect("{{.Driver.IPAddress}}:{{.Driver.SSHPort}} {{.Driver.SSHUser}} {{.DriverName}}")
+            .await,
         format!("{ssh} fleet qemu")
     );
-    assert_eq!(inspect("{{.Name}} {{.Driver.MachineName}} {{.name}} {{.spec.cpus}}").await, "host1 host1 host1 1");
+    assert_eq!(
+        inspect("{{.Name}} {{.Driver.MachineName}} {{.name}} {{.spec.cpus}}").await,
+        "host1 host1 host1 1"
+    );
     for path in [
         ".Driver.SSHKeyPath",
         ".HostOptions.AuthOptions.CaCertPath",

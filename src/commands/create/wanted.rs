@@ -124,11 +124,13 @@ impl Wanted {
                 "label" => labels.push(two(key, value)?),
                 "log-opt" => log_options.push(two(key, value)?),
                 other => {
-                    return Err(Error::usage(format!("the file has no key for the option `{other}`"))
-                        .hint(
-                            "it knows log-driver, log-opt, storage-driver, registry-mirror, \
+                    return Err(Error::usage(format!(
+                        "the file has no key for the option `{other}`"
+                    ))
+                    .hint(
+                        "it knows log-driver, log-opt, storage-driver, registry-mirror, \
                              insecure-registry and label; an install script may do the rest",
-                        ));
+                    ));
                 }
             }
         }
@@ -207,9 +209,22 @@ mod tests {
     #[test]
     fn flags_become_keys() {
         let text = table(&[
-            "-d", "qemu", "--memory", "2048", "--disk", "20 GiB", "--driver-opt", "accel=tcg",
-            "--engine-install-url", GET_DOCKER, "--engine-opt", "log-opt=max-size=1m",
-            "--engine-opt", "log-driver=local", "--engine-label", "a=b=c",
+            "-d",
+            "qemu",
+            "--memory",
+            "2048",
+            "--disk",
+            "20 GiB",
+            "--driver-opt",
+            "accel=tcg",
+            "--engine-install-url",
+            GET_DOCKER,
+            "--engine-opt",
+            "log-opt=max-size=1m",
+            "--engine-opt",
+            "log-driver=local",
+            "--engine-label",
+            "a=b=c",
         ]);
         assert_eq!(
             text.unwrap(),

@@ -83,7 +83,9 @@ impl Filter {
                 let role = row.swarm.split([' ', ',']).next().unwrap_or_default();
                 let leads = part == "leader" && row.swarm.contains("(leader)");
                 let member = row.in_swarm() && managers.contains(part);
-                (!part.is_empty() && role == part) || leads || member
+                (!part.is_empty() && role == part)
+                    || leads
+                    || member
                     || (part.is_empty() && role.is_empty())
             }
             Self::Driver(_) | Self::Name(_) | Self::Label(..) => true,

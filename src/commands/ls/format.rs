@@ -24,9 +24,9 @@ impl Format {
         if text.trim() == "json" {
             return Ok(Self::Json);
         }
-        let table = text.strip_prefix("table").filter(|rest| {
-            rest.starts_with([' ', '\t']) || rest.starts_with("\\t")
-        });
+        let table = text
+            .strip_prefix("table")
+            .filter(|rest| rest.starts_with([' ', '\t']) || rest.starts_with("\\t"));
         Ok(match table {
             Some(rest) => Self::Table(Template::parse(unescaped(rest).trim_start())?),
             None => Self::Lines(Template::parse(&unescaped(text))?),

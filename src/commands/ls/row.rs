@@ -95,11 +95,8 @@ impl Row {
 
     /// The row under the names that formats know.
     pub(super) fn fields(&self, spec: &Spec) -> Value {
-        let version = if self.engine.is_empty() {
-            "Unknown".to_owned()
-        } else {
-            format!("v{}", self.engine)
-        };
+        let version =
+            if self.engine.is_empty() { "Unknown".to_owned() } else { format!("v{}", self.engine) };
         json!({
             "Name": self.name,
             "Active": if self.active { "*" } else { "-" },
