@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::scenario::Scenario;
+use crate::support::world::World;
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -135,4 +136,35 @@ async fn what_cannot_be_copied_is_told() {
     assert_eq!(fs::read(scenario.dir().join("a")).unwrap(), b"a");
     scenario.fleet(&["stop", "web-2"]).await.exits(0);
     scenario.fleet(&["scp", "a", "web-2:"]).await.exits(5).says("fleet start web-2");
+}
+
+#[tokio::test]
+async fn sshfs_gets_the_pinned_configuration_and_no_key() {
+    let world = World::three().await;
+    world.fleet(&["up"]).await.exits(0);
+    let (bin, told) = (world.root().join("bin"), world.root().join("told"));
+    let dir = world.dir().join("mnt point");
+    fs::create_dir(&dir).unwrap();
+    let run = async |words: &[&str]| {
+        let (path, told) = (bin.display().to_string(), told.display().to_string());
+        world.spawn(words, &[("PATH", &path), ("TOLD", &told)]).end().await
+    };
+    let words = ["mount", "worker-1:/srv/it's", "mnt point"];
+    run(&words).await.exits(4).says("apt-get install sshfs");
+    for program in ["sshfs", "fusermount"] {
+        let text = format!("#!/bin/sh\nprintf '%s\\n' {program} \"$@\" > \"$TOLD\"\n");
+        write(&bin.join(program), 0o755, text.as_bytes());
+    }
+    run(&words).await.exits(0);
+    let config = world.dir().join(".fleet/ssh/config");
+    let argv = format!(
+        "sshfs\n-F\n{}\n-o\nreconnect\nworker-1:/srv/it's\n{}\n",
+        config.display(),
+        dir.display()
+    );
+    assert_eq!(fs::read_to_string(&told).unwrap(), argv);
+    let config = fs::read_to_string(config).unwrap();
+    assert!(config.contains("StrictHostKeyChecking yes"), "{config}");
+    run(&["mount", "-u", "worker-1:/srv/it's", "mnt point"]).await.exits(0);
+    assert_eq!(fs::read_to_string(&told).unwrap(), format!("fusermount\n-u\n{}\n", dir.display()));
 }
