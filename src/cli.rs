@@ -80,7 +80,6 @@ enum Command {
     /// Add a machine to the file and bring it up
     Create(Box<commands::create::Args>),
     /// Remove machines, from the world and from the file
-    #[command(visible_alias = "remove")]
     Rm(commands::rm::Args),
     /// Take back machines whose records were lost
     Adopt(commands::adopt::Args),

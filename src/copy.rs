@@ -4,6 +4,7 @@
 //! and renamed when all of it is there. What goes from machine to machine passes through
 //! this process, piece by piece, and is on no disk of the host.
 
+mod glob;
 mod side;
 
 use std::collections::BTreeSet;
@@ -72,6 +73,7 @@ pub async fn copy(
     watch: &dyn Watch,
     cx: &Cx,
 ) -> Result<Copied> {
+    let from = sources(from).await?;
     let there = to.side.about(&to.path).await?;
     let folder = there.is_some_and(|about| about.kind == Kind::Folder);
     if !folder && (from.len() > 1 || to.path.ends_with('/')) {
@@ -79,11 +81,8 @@ pub async fn copy(
         return Err(to.side.named(error).hint("make it first, or name one that is there"));
     }
     let mut copied = Copied::default();
-    for source in from {
-        let about = source.side.about(&source.path).await?.ok_or_else(|| {
-            let error = Error::not_found(format!("there is no `{}`", source.path));
-            source.side.named(error).hint("names are taken as they are: `*` is a letter")
-        })?;
+    for (source, about) in &from {
+        let about = *about;
         let target = match base(&source.path) {
             Some(name) if folder => join(&to.path, name),
             _ => to.path.clone(),
@@ -106,6 +105,27 @@ pub async fn copy(
         walk.any(&source.path, &target, about).await?;
     }
     Ok(copied)
+}
+
+/// What is there of the sources, patterns filled in where nothing has their very name.
+async fn sources<'a>(from: &[Place<'a>]) -> Result<Vec<(Place<'a>, About)>> {
+    let mut found = Vec::new();
+    for Place { side, path } in from {
+        let mut paths = vec![path.clone()];
+        if glob::is_one(path) && side.about(path).await?.is_none() {
+            paths = glob::expand(side, path).await?;
+        }
+        let before = found.len();
+        for path in paths {
+            if let Some(about) = side.about(&path).await? {
+                found.push((Place { side, path }, about));
+            }
+        }
+        if found.len() == before {
+            return Err(side.named(Error::not_found(format!("there is no `{path}`"))));
+        }
+    }
+    Ok(found)
 }
 
 /// What is copied into itself would never end.

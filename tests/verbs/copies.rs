@@ -51,6 +51,9 @@ async fn files_go_there_and_come_back_with_their_modes() {
     assert!(fs::read(scenario.dir().join("back")).unwrap() == large);
     assert_eq!(mode(&scenario.dir().join("back")), 0o640);
     assert_eq!(fs::read_dir(&home).unwrap().count(), 2, "a scratch file is left");
+    fs::create_dir(scenario.dir().join("all")).unwrap();
+    scenario.fleet(&["scp", "web-1:*", "all"]).await.exits(0);
+    assert_eq!(fs::read_dir(scenario.dir().join("all")).unwrap().count(), 2);
     // One connection is enough for all of it.
     let before = scenario.server("web-1").seen().connections;
     scenario.fleet(&["scp", "large", "web-1:one", "-q"]).await.exits(0);

@@ -134,3 +134,16 @@ async fn what_may_not_go_stays_in_the_file_too() {
     world.fleet(&["rm", "worker-2", "-f"]).await.exits(0);
     assert_eq!(names(&world), ["host1", "worker-1"]);
 }
+
+#[tokio::test]
+async fn a_machine_that_was_never_made_leaves_the_file() {
+    let world = three().await;
+    world.fleet(&["up", "host1", "worker-1"]).await.exits(0);
+    world.fleet(&["rm", "worker-2", "-y"]).await.exits(0);
+    assert_eq!(file(&world), THREE.replace("count = 2", "count = 1"));
+    // As after a kill between the two: the machine is gone, and the file still has it.
+    world.fleet(&["down", "worker-1"]).await.exits(0);
+    world.fleet(&["rm", "worker-1", "-y"]).await.exits(0);
+    assert!(!file(&world).contains("worker"));
+    assert_eq!(names(&world), ["host1"]);
+}

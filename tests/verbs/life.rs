@@ -5,19 +5,7 @@ use fleet_driver::fake::Verb;
 
 use crate::support::scenario::Scenario;
 use crate::support::sim::What;
-use crate::support::world::World;
-
-const PINNED: &str = r#"
-[fleet]
-name = "lab"
-[defaults]
-driver = "qemu"
-image = "./base.qcow2"
-[swarm]
-[machine.host]
-count = 3
-role = "manager"
-"#;
+use crate::support::world::{MANAGERS, World};
 
 #[tokio::test]
 async fn a_machine_is_killed_without_a_word_to_its_guest() {
@@ -75,31 +63,51 @@ async fn an_engine_is_written_again_though_nothing_differs() {
 
 #[tokio::test]
 async fn engines_are_upgraded_one_after_the_other_within_their_version() {
-    let names = ["host-1", "host-2", "host-3"];
-    let world = World::new(PINNED, &names).await;
+    const NAMES: [&str; 3] = ["host-1", "host-2", "host-3"];
+    let pinned = format!("{MANAGERS}[engine]\nversion = \"20.10\"\n");
+    let world = World::new(&pinned, &NAMES).await;
     world.fleet(&["up"]).await.exits(0);
-    world.fleet(&["upgrade"]).await.exits(0);
-    let installed = |name: &str| {
-        let journal = world.sim.journal();
-        journal
-            .into_iter()
-            .filter(|event| event.machine == name)
-            .filter_map(|event| match event.what {
-                What::EngineInstalled(version) => Some(version),
-                _ => None,
-            })
-            .collect::<Vec<_>>()
+    let versions = async || {
+        let mut found = Vec::new();
+        for name in NAMES {
+            found.push(world.engine(name).facts(&cx()).await.unwrap().version);
+        }
+        found
     };
-    let newest = world.engine("host-1").facts(&cx()).await.unwrap().version;
-    for name in names {
-        assert_eq!(world.engine(name).facts(&cx()).await.unwrap().version, newest);
-    }
-    let done: Vec<usize> = names.iter().map(|name| installed(name).len()).collect();
+    assert_eq!(versions().await, ["20.10.24+dfsg1"; 3]);
+    world.sim.available(&["26.1.5+dfsg1", "20.10.25+dfsg1", "20.10.24+dfsg1"]);
+    world.fleet(&["up"]).await.exits(0).says("Nothing to do");
+    world.fleet(&["upgrade"]).await.exits(0);
+    assert_eq!(versions().await, ["20.10.25+dfsg1"; 3]);
+    let drained = NAMES.map(|name| world.sim.times(name, &What::Drained));
+    assert_eq!(drained, [1, 1, 1]);
+    assert!(world.sim.lost_quorum().is_empty());
+    assert_eq!(world.sim.most_engines_down(), 1);
+    world.fleet(&["up"]).await.exits(0).says("Nothing to do");
+    // Without a version it is the newest there is, and of that machine alone.
+    world.edit(|_| MANAGERS.to_owned());
+    world.fleet(&["upgrade", "host-2"]).await.exits(0);
+    assert_eq!(versions().await, ["20.10.25+dfsg1", "26.1.5+dfsg1", "20.10.25+dfsg1"]);
+    let installed = |version: &str| {
+        let what = What::EngineInstalled(version.to_owned());
+        NAMES.map(|name| world.sim.times(name, &what))
+    };
+    assert_eq!(installed("20.10.25+dfsg1"), [1, 1, 1]);
     // There is nothing newer: nothing is installed.
     world.fleet(&["upgrade", "host-2"]).await.exits(0);
-    assert_eq!(names.iter().map(|name| installed(name).len()).collect::<Vec<_>>(), done);
+    assert_eq!(installed("26.1.5+dfsg1"), [0, 1, 0]);
     assert!(world.sim.lost_quorum().is_empty());
-    assert!(world.sim.most_engines_down() <= 1);
+    assert_eq!(world.sim.unknown_scripts(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_machine_that_is_off_is_started_to_be_upgraded() {
+    let world = World::three().await;
+    world.fleet(&["up"]).await.exits(0);
+    world.fleet(&["stop", "worker-1"]).await.exits(0);
+    world.fleet(&["upgrade", "worker-1"]).await.exits(0);
+    let facts = world.engine("worker-1").facts(&cx()).await.unwrap();
+    assert_eq!(facts.version, "26.1.5+dfsg1");
     world.fleet(&["up"]).await.exits(0).says("Nothing to do");
 }
 
