@@ -69,79 +69,45 @@ impl LongFile {
     }
 }
 
+/// The subcommands; a word here would hide the whole help that their `Args` have.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Create, start and join whatever is missing
     Up(commands::up::Args),
-    /// Show what `up` would do
     Plan(commands::plan::Args),
-    /// Remove machines and everything that belongs to them
     Down(commands::down::Args),
-    /// Add a machine to the file and bring it up
     Create(Box<commands::create::Args>),
-    /// Remove machines, from the world and from the file
     Rm(commands::rm::Args),
-    /// Take back machines whose records were lost
     Adopt(commands::adopt::Args),
-    /// Remove machines whose fleet does not exist any more
     Gc(commands::gc::Args),
-    /// Remove the fleets whose time is over
     Reap(commands::reap::Args),
-    /// Issue new certificates
     RegenerateCerts(commands::regenerate_certs::Args),
-    /// Write engines and certificates of machines again
     Provision(commands::provision::Args),
-    /// Install the newest engine of the version that the file says
     Upgrade(commands::upgrade::Args),
-    /// List the machines
     #[command(visible_alias = "list")]
     Ls(commands::ls::Args),
-    /// Print the state of machines
     Status(commands::status::Args),
-    /// Print the shell commands that point a Docker client at a machine
     Env(commands::env::Args),
-    /// Open a shell in a machine, or run a command there
     Ssh(commands::ssh::Args),
-    /// Copy files between this computer and machines
     Scp(commands::scp::Args),
-    /// Mount a folder of a machine here
     Mount(commands::mount::Args),
-    /// Start machines that are stopped or at rest
     #[command(visible_alias = "resume")]
     Start(commands::start::Args),
-    /// Shut machines down
     Stop(commands::stop::Args),
-    /// Cut the power of machines
     Kill(commands::kill::Args),
-    /// Put machines to rest as they are
     Suspend(commands::suspend::Args),
-    /// Keep what machines are now, and bring it back
     Snapshot(commands::snapshot::Args),
-    /// Shut machines down and start them again
     Restart(commands::restart::Args),
-    /// Print the address of machines on the lab network
     Ip(commands::ip::Args),
-    /// Print the URL of a machine's engine
     Url(commands::url::Args),
-    /// Print the options that point a Docker client at a machine
     Config(commands::config::Args),
-    /// Print the machine that the Docker client of this shell talks to
     Active(commands::active::Args),
-    /// Print the version of fleet, or of a machine's engine
     Version(commands::version::Args),
-    /// Print all that is known of machines
     Inspect(commands::inspect::Args),
-    /// Connect to the serial console of a machine
     Console(commands::console::Args),
-    /// Print the end of a machine's serial console
     Logs(commands::logs::Args),
-    /// Manage base images
     Image(commands::image::Args),
-    /// Write a commented `machines.toml` to start from
     Init(commands::init::Args),
-    /// Check `machines.toml`
     Validate(commands::validate::Args),
-    /// Print the JSON Schema of `machines.toml`, for editors
     Schema(commands::schema::Args),
 }
 

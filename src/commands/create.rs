@@ -49,7 +49,11 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
         Ok((text, fleet))
     };
     // A mistake is told before anything is made, the lock included.
-    let (_, fleet) = add(&store)?;
+    let (_, fleet) = add(&store).inspect_err(|failure| {
+        if matches!(failure, Failure::Config(_)) && !global.quiet && !global.json {
+            host.err("note: Nothing was written; this is how the file would look.\n");
+        }
+    })?;
     let cx = Cx::new(host.machines_dir(), Reporter::silent(), host.cancel().clone());
     let lock = super::taken(&cx, || store.lock(&fleet.name, AGAIN)).await?;
     let (text, _) = add(&store)?;

@@ -66,6 +66,7 @@ async fn a_wrong_machine_is_not_written() {
     for (words, said) in [
         (["create", "db", "--memory", "2 pounds"].as_slice(), "is not a unit"),
         (&["create", "Bad_Name"], "cannot be the name of a machine"),
+        (&["create", "Bad_Name"], "Nothing was written"),
         (&["create", "worker-1"], "worker-1"),
         (&["create", "db", "--role", "king"], "king"),
         (&["create", "db", "--engine-opt", "bip=x"], "no key for the option"),
