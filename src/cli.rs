@@ -38,65 +38,77 @@ pub struct Global {
     pub no_progress: bool,
 }
 
+/// `--file` without its short form, for commands whose `-f` is another word.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct LongFile {
+    /// The file to use, instead of `machines.toml` here or in a folder above
+    #[arg(
+        id = "file",
+        long = "file",
+        value_name = "PATH",
+        env = "FLEET_FILE",
+        help_heading = "Everywhere"
+    )]
+    path: Option<PathBuf>,
+}
+
+impl LongFile {
+    /// Gives back a format that was typed behind `-f`, unless it must be a file's name.
+    ///
+    /// # Errors
+    /// `Usage`: it holds nothing to fill in, and there is such a file.
+    pub fn check<'a>(&self, format: &'a str, host: &Host) -> fleet_driver::Result<&'a str> {
+        let file = host.cwd().join(format);
+        if self.path.is_none() && !format.contains("{{") && file.is_file() {
+            let error = fleet_driver::Error::usage("a format was wanted, and this is a file");
+            return Err(error
+                .with("file", file.display())
+                .hint("here `-f` is the format; name the file with `--file`, or write `-f` first: `fleet -f PATH …`"));
+        }
+        Ok(format)
+    }
+}
+
+/// The subcommands; a word here would hide the whole help that their `Args` have.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Create, start and join whatever is missing
     Up(commands::up::Args),
-    /// Show what `up` would do
     Plan(commands::plan::Args),
-    /// Remove machines and everything that belongs to them
     Down(commands::down::Args),
-    /// Take back machines whose records were lost
+    Create(Box<commands::create::Args>),
+    Rm(commands::rm::Args),
     Adopt(commands::adopt::Args),
-    /// Remove machines whose fleet does not exist any more
     Gc(commands::gc::Args),
-    /// Remove the fleets whose time is over
     Reap(commands::reap::Args),
-    /// Issue new certificates
     RegenerateCerts(commands::regenerate_certs::Args),
-    /// List the machines
+    Provision(commands::provision::Args),
+    Upgrade(commands::upgrade::Args),
     #[command(visible_alias = "list")]
     Ls(commands::ls::Args),
-    /// Print the state of machines
     Status(commands::status::Args),
-    /// Print the shell commands that point a Docker client at a machine
     Env(commands::env::Args),
-    /// Open a shell in a machine, or run a command there
     Ssh(commands::ssh::Args),
-    /// Start machines that are stopped or at rest
+    Scp(commands::scp::Args),
+    Mount(commands::mount::Args),
     #[command(visible_alias = "resume")]
     Start(commands::start::Args),
-    /// Shut machines down
     Stop(commands::stop::Args),
-    /// Put machines to rest as they are
+    Kill(commands::kill::Args),
     Suspend(commands::suspend::Args),
-    /// Keep what machines are now, and bring it back
     Snapshot(commands::snapshot::Args),
-    /// Shut machines down and start them again
     Restart(commands::restart::Args),
-    /// Print the address of machines on the lab network
     Ip(commands::ip::Args),
-    /// Print the URL of a machine's engine
     Url(commands::url::Args),
-    /// Print the options that point a Docker client at a machine
     Config(commands::config::Args),
-    /// Print the machine that the Docker client of this shell talks to
     Active(commands::active::Args),
-    /// Print all that is known of machines
+    Version(commands::version::Args),
     Inspect(commands::inspect::Args),
-    /// Connect to the serial console of a machine
     Console(commands::console::Args),
-    /// Print the end of a machine's serial console
     Logs(commands::logs::Args),
-    /// Manage base images
     Image(commands::image::Args),
-    /// List drivers and test them
     Driver(commands::driver::Args),
-    /// Write a commented `machines.toml` to start from
     Init(commands::init::Args),
-    /// Check `machines.toml`
     Validate(commands::validate::Args),
-    /// Print the JSON Schema of `machines.toml`, for editors
     Schema(commands::schema::Args),
 }
 
@@ -123,16 +135,23 @@ async fn run(cli: Cli, host: &Host) -> Exit {
         Command::Up(args) => commands::up::run(args, host, global).await,
         Command::Plan(args) => commands::plan::run(args, host, global).await,
         Command::Down(args) => commands::down::run(args, host, global).await,
+        Command::Rm(args) => commands::rm::run(args, host, global).await,
+        Command::Create(args) => commands::create::run(*args, host, global).await,
         Command::Adopt(args) => commands::adopt::run(args, host, global).await,
         Command::Gc(args) => commands::gc::run(args, host, global).await,
         Command::Reap(args) => commands::reap::run(args, host, global).await,
         Command::RegenerateCerts(args) => commands::regenerate_certs::run(args, host, global).await,
+        Command::Upgrade(args) => commands::upgrade::run(args, host, global).await,
+        Command::Provision(args) => commands::provision::run(args, host, global).await,
         Command::Ls(args) => commands::ls::run(args, host, global).await,
         Command::Status(args) => commands::status::run(args, host, global).await,
         Command::Env(args) => commands::env::run(args, host, global).await,
         Command::Ssh(args) => commands::ssh::run(args, host, global).await,
+        Command::Mount(args) => commands::mount::run(args, host, global).await,
+        Command::Scp(args) => commands::scp::run(args, host, global).await,
         Command::Start(args) => commands::start::run(args, host, global).await,
         Command::Stop(args) => commands::stop::run(args, host, global).await,
+        Command::Kill(args) => commands::kill::run(args, host, global).await,
         Command::Suspend(args) => commands::suspend::run(args, host, global).await,
         Command::Snapshot(args) => commands::snapshot::run(args, host, global).await,
         Command::Restart(args) => commands::restart::run(args, host, global).await,
@@ -140,6 +159,7 @@ async fn run(cli: Cli, host: &Host) -> Exit {
         Command::Url(args) => commands::url::run(args, host, global).await,
         Command::Config(args) => commands::config::run(args, host, global).await,
         Command::Active(args) => commands::active::run(args, host, global).await,
+        Command::Version(args) => commands::version::run(args, host, global).await,
         Command::Inspect(args) => commands::inspect::run(args, host, global).await,
         Command::Console(args) => commands::console::run(args, host, global).await,
         Command::Logs(args) => commands::logs::run(args, host, global).await,

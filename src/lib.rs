@@ -18,6 +18,9 @@
 //! | [`plan`] | spec + records + observation → plan, without I/O |
 //! | [`apply`] | runs a plan: lanes, one gate, limits, cancellation |
 //! | [`guest`] | everything inside a machine, over SSH; the seed of its first boot |
+//! | [`gotemplate`] | the formats that users of docker know: part of Go's `text/template`
+//! | [`copy`] | files and folders from one place to another, this host or a machine
+//! | [`edit`] | `machines.toml` changed in place, its comments and layout kept
 //! | [`engine`] | the Engine API over mutual TLS |
 //! | [`pki`] | the fleet's certificates |
 //! | [`images`] | base images: find, download, build, verify |
@@ -33,7 +36,10 @@ pub mod apply;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod copy;
+pub mod edit;
 pub mod engine;
+pub mod gotemplate;
 pub mod guest;
 pub mod host;
 pub mod images;

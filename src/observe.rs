@@ -1,11 +1,14 @@
 //! What is: drivers and engines, asked in parallel and freshly. Not reaching
 //! something is a value, not an error.
 
+mod glance;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fleet_driver::{Cx, Driver, Error, MachineId, Power, Result, Sighting};
 use futures::future::join_all;
+pub use glance::{Glance, Trouble, glance};
 
 use crate::commands::Session;
 use crate::config::Spec;
@@ -155,6 +158,16 @@ async fn look(
     let sighting = within(cx, patience, driver.inspect(id, cx))
         .await
         .map_err(|e| e.with("machine", id.machine()))?;
+    ask(sighting, pki, cx, patience).await
+}
+
+/// Asks the engine of a machine that its driver has seen, if it runs.
+async fn ask(
+    sighting: Option<Sighting>,
+    pki: Option<&Pki>,
+    cx: &Cx,
+    patience: Patience,
+) -> Result<Look> {
     let address = sighting.as_ref().filter(|s| s.power == Power::Running).and_then(|s| s.engine);
     let (Some(address), Some(pki)) = (address, pki) else {
         return Ok((Seen { sighting, engine: EngineSeen::NotAsked }, None));

@@ -16,3 +16,4 @@ mod ssh;
 mod style;
 mod support;
 mod up;
+mod verbs;

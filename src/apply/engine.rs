@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use fleet_driver::event::Outcome;
-use fleet_driver::{Cx, Error, ErrorKind, Result, Sighting, wait};
+use fleet_driver::{Cx, Error, ErrorKind, Level, Result, Sighting, wait};
 use time::OffsetDateTime;
 
 use super::{Ground, Machine, Stopped};
@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::guest::facts::{self, Firewall, FirstBootState, GuestFacts};
 use crate::guest::settings::{FirstBoot, Settings, server_names};
 use crate::guest::source::Init;
-use crate::guest::{Guest, install as scripts};
+use crate::guest::{Guest, Script, install as scripts};
 use crate::images::Images;
 use crate::pki::Pki;
 use crate::state::Record;
@@ -126,31 +126,57 @@ pub(super) async fn install(ground: &Ground, machine: &mut Machine) -> Result<Ou
         return Ok(Outcome::Unchanged);
     }
     let found = look(machine).await?;
-    let text = match &spec.engine.install {
-        Install::Script(path) => Some(std::fs::read_to_string(path).map_err(|e| {
-            Error::config("your install script cannot be read")
-                .with("script", path.display())
-                .because(e)
-        })?),
-        Install::Auto | Install::Distro | Install::GetDocker | Install::None => None,
-    };
+    let text = own_script(spec)?;
     let script = scripts::install(&spec.engine, text.as_deref(), &found, &spec.user)?;
     let Some(script) = script else {
         machine.facts = Some(found);
         return Ok(Outcome::Unchanged);
     };
+    run_installer(ground, machine, &script).await?;
+    Ok(Outcome::Done)
+}
+
+/// Installs the newest engine of the wanted version, also where an older one is.
+pub(super) async fn upgrade(ground: &Ground, machine: &mut Machine) -> Result<Outcome, Stopped> {
+    let spec = ground.named(&machine.name)?;
+    let found = look(machine).await?;
+    let text = own_script(spec)?;
+    let script = scripts::upgrade(&spec.engine, text.as_deref(), &found, &spec.user)?;
+    run_installer(ground, machine, &script).await?;
+    let (before, after) = (found.engine, machine.facts.as_ref().and_then(|f| f.engine.clone()));
+    if before == after {
+        return Ok(Outcome::Unchanged);
+    }
+    if let (Some(before), Some(after)) = (before, after) {
+        let text = format!("The engine was {before} and is {after} now.");
+        machine.cx.reporter().note(Level::Info, text);
+    }
+    Ok(Outcome::Done)
+}
+
+/// The text of the user's own script, where the engine is installed by one.
+fn own_script(spec: &Spec) -> Result<Option<String>> {
+    let Install::Script(path) = &spec.engine.install else { return Ok(None) };
+    std::fs::read_to_string(path).map(Some).map_err(|e| {
+        Error::config("your install script cannot be read")
+            .with("script", path.display())
+            .because(e)
+    })
+}
+
+/// Runs what installs the engine, and looks at what there is then.
+async fn run_installer(ground: &Ground, machine: &mut Machine, script: &Script) -> Result<()> {
     let cx = machine.cx.within(script.limit);
     let ssh = machine.ssh.as_ref().ok_or_else(|| Error::bug("no connection"))?;
-    ssh.run(&script, &cx).await.map_err(|e| scripts::explain(e, ground.fleet.network.internet))?;
+    ssh.run(script, &cx).await.map_err(|e| scripts::explain(e, ground.fleet.network.internet))?;
     machine.installed = true;
     let found = look(machine).await?;
     if found.engine.is_none() {
         return Err(Error::guest("the engine is still missing after its installation")
-            .hint("does your script install `dockerd` in one of the usual folders?")
-            .into());
+            .hint("does your script install `dockerd` in one of the usual folders?"));
     }
     machine.facts = Some(found);
-    Ok(Outcome::Done)
+    Ok(())
 }
 
 /// Writes settings and certificates into the guest and restarts the engine, unless it

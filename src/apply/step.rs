@@ -69,6 +69,7 @@ async fn once(ground: &Ground, machine: &mut Machine, step: &Step) -> Result<Out
         Step::Start => start(ground, machine).await,
         Step::Connect => connect::connect(ground, machine).await,
         Step::InstallEngine => engine::install(ground, machine).await,
+        Step::UpgradeEngine => engine::upgrade(ground, machine).await,
         Step::ConfigureEngine => engine::configure(ground, machine).await,
         Step::WaitEngine => engine::wait(ground, machine).await,
         Step::InitSwarm => swarm::init(ground, machine).await,
@@ -84,6 +85,7 @@ async fn once(ground: &Ground, machine: &mut Machine, step: &Step) -> Result<Out
         Step::RemoveNode => leave::remove(ground, machine).await,
         Step::Suspend(rest) => suspend(ground, machine, *rest).await,
         Step::Stop => stop(machine).await,
+        Step::Kill => kill(machine).await,
         Step::Destroy => create::destroy(ground, machine, VERB).await,
     }
 }
@@ -147,5 +149,16 @@ async fn stop(machine: &mut Machine) -> Result<Outcome, Stopped> {
         }
         Err(error) => return Err(error.into()),
     }
+    Ok(Outcome::Done)
+}
+
+async fn kill(machine: &mut Machine) -> Result<Outcome, Stopped> {
+    let cx = machine.cx.within(VERB);
+    let seen = machine.driver.inspect(&machine.id, &cx).await?;
+    if seen.is_none_or(|s| s.power == Power::Stopped) {
+        return Ok(Outcome::Unchanged);
+    }
+    (machine.ssh, machine.facts, machine.secured) = (None, None, false);
+    machine.driver.stop(&machine.id, Stop::Hard, &cx).await?;
     Ok(Outcome::Done)
 }

@@ -1,6 +1,9 @@
 //! `fleet active`: the machine that this shell's Docker client talks to.
 
+use std::time::Duration;
+
 use fleet_driver::Error;
+use futures::future::join_all;
 use serde_json::json;
 
 use super::{Exit, Global, Session};
@@ -8,14 +11,26 @@ use crate::host::Host;
 
 /// Print the machine that the Docker client of this shell talks to
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// How many seconds the machines may take to answer
+    #[arg(long, short, value_name = "SECONDS", default_value = "10")]
+    timeout: u64,
+}
 
 /// Runs `fleet active`.
-pub async fn run(_: Args, host: &Host, global: &Global) -> Exit {
+pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let session = Session::open(host, global)?;
-    for spec in &session.fleet.machines {
-        let Ok(sighting) = session.sighting(&spec.name).await else { continue };
-        let Some(engine) = sighting.engine else { continue };
+    let limit = Duration::from_secs(args.timeout.max(1));
+    let looks = session.fleet.machines.iter().map(|spec| {
+        let cx = session.cx().within(limit);
+        let (session, id) = (&session, session.id(&spec.name));
+        async move {
+            let seen = async { session.driver(&spec.name).await?.inspect(&id, &cx).await };
+            tokio::time::timeout(limit, seen).await.ok()?.ok()?
+        }
+    });
+    for (spec, sighting) in session.fleet.machines.iter().zip(join_all(looks).await) {
+        let Some(engine) = sighting.and_then(|sighting| sighting.engine) else { continue };
         if is(host, &format!("tcp://{engine}")) {
             if global.json {
                 super::print_json(host, &json!({ "v": 1, "machine": spec.name }))?;

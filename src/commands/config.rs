@@ -12,7 +12,7 @@ use crate::pki::{CA_FILE, CERT_FILE, KEY_FILE};
 /// To be used as `eval docker $(fleet config host1) ps`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The machine; may be left out if there is only one
+    /// The machine; may be left out if there is only one, or one called `default`
     #[arg(value_name = "NAME")]
     name: Option<String>,
 }

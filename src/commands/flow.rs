@@ -353,3 +353,24 @@ pub(super) async fn power(mut session: Session, plan: Plan, command: &str) -> Ex
     write_ssh_config(&session).await?;
     Ok(code)
 }
+
+/// The machines of these names; all of the file that exist if none is named.
+///
+/// # Errors
+/// `NotFound` for one that was named and does not exist, or if there is none at all.
+pub(super) async fn existing(session: &Session, names: &[String]) -> Result<Vec<String>> {
+    let specs = session.select(names)?;
+    if !names.is_empty() {
+        exist(session, &specs).await?;
+        return Ok(specs.into_iter().map(|spec| spec.name).collect());
+    }
+    let observed = observe::observe(session, &specs, Depth::Machines, Patience::default()).await?;
+    let there = |name: &String| observed.machines.get(name).is_some_and(|m| m.sighting.is_some());
+    let names: Vec<String> = specs.into_iter().map(|spec| spec.name).filter(there).collect();
+    if names.is_empty() {
+        return Err(
+            Error::not_found("none of these machines exists yet").hint("create them: `fleet up`")
+        );
+    }
+    Ok(names)
+}

@@ -19,6 +19,7 @@ pub mod active;
 pub mod adopt;
 pub mod config;
 pub mod console;
+pub mod create;
 mod credentials;
 pub mod down;
 pub mod driver;
@@ -29,15 +30,20 @@ pub mod image;
 pub mod init;
 pub mod inspect;
 pub mod ip;
+pub mod kill;
 mod life;
 pub mod logs;
 pub mod ls;
+pub mod mount;
 pub mod plan;
+pub mod provision;
 pub mod reap;
 pub mod regenerate_certs;
 pub mod restart;
+pub mod rm;
 mod rotation;
 pub mod schema;
+pub mod scp;
 pub mod snapshot;
 pub mod ssh;
 pub mod start;
@@ -45,12 +51,17 @@ pub mod status;
 pub mod stop;
 pub mod suspend;
 pub mod up;
+pub mod upgrade;
 pub mod url;
 pub mod validate;
+pub mod version;
 mod wishes;
 
 /// How long a lock that is taken is tried again.
 const LOCK: Duration = Duration::from_millis(300);
+
+/// The machine that is meant where several are there and none is named.
+const DEFAULT: &str = "default";
 
 /// How a command ends: an exit code, or a failure that [`complain`] renders.
 pub type Exit = Result<u8, Failure>;
@@ -213,8 +224,8 @@ impl Session {
         Ok(self.fleet.machines.iter().filter(wanted).cloned().collect())
     }
 
-    /// The one machine meant: the named one, else the only one, else the first
-    /// manager.
+    /// The one machine meant: the named one, else the only one, else the one called
+    /// `default`.
     ///
     /// # Errors
     /// `NotFound` for an unknown name, `Usage` where it is not clear which is meant.
@@ -222,11 +233,10 @@ impl Session {
         match (name, self.fleet.machines.as_slice()) {
             (Some(name), _) => self.spec(name),
             (None, [only]) => Ok(only),
-            (None, all) => {
+            (None, all) => all.iter().find(|spec| spec.name == DEFAULT).ok_or_else(|| {
                 let names: Vec<&str> = all.iter().map(|s| s.name.as_str()).collect();
-                Err(Error::usage("which machine?")
-                    .hint(format!("name one of {}", names.join(", "))))
-            }
+                Error::usage("which machine?").hint(format!("name one of {}", names.join(", ")))
+            }),
         }
     }
 

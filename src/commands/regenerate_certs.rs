@@ -1,6 +1,9 @@
 //! `fleet regenerate-certs`: new certificates for engines, the client, or the authority.
 
+use fleet_driver::Result;
+
 use super::{Exit, Global, Session, credentials, flow, rotation, up};
+use crate::cli::LongFile;
 use crate::host::Host;
 use crate::pki::{self, Begun, Pki};
 
@@ -24,8 +27,10 @@ pub struct Args {
     #[arg(long, conflicts_with = "names")]
     ca: bool,
     /// Do not ask
-    #[arg(long, short, visible_alias = "force")]
+    #[arg(long, short, visible_alias = "force", visible_short_alias = 'f')]
     yes: bool,
+    #[command(flatten)]
+    _file: LongFile,
 }
 
 /// Runs `fleet regenerate-certs`.
@@ -53,12 +58,7 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
             flow::say(&session, "note: The authority is being replaced already; going on.\n");
         }
     } else {
-        for name in &names {
-            if let Some(mut record) = session.store.record(name).cloned() {
-                record.cert_serial += 1;
-                session.store.put(&session.fleet.name, name, record)?;
-            }
-        }
+        outdate(&mut session, &names)?;
     }
     if args.client && !args.ca {
         for file in [pki::CERT_FILE, pki::KEY_FILE] {
@@ -69,4 +69,16 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let up = up::Args::of(names, args.yes);
     let code = up::bring(&up, &mut session, AGAIN).await?;
     rotation::go_on(&up, &mut session, AGAIN, code).await
+}
+
+/// Writes down that the engines of these machines have old certificates: the next plan
+/// issues new ones, and an interrupted command is finished by `fleet up`.
+pub(super) fn outdate(session: &mut Session, names: &[String]) -> Result<()> {
+    for name in names {
+        if let Some(mut record) = session.store.record(name).cloned() {
+            record.cert_serial += 1;
+            session.store.put(&session.fleet.name, name, record)?;
+        }
+    }
+    Ok(())
 }

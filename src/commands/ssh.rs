@@ -46,8 +46,8 @@ pub struct Args {
     /// Forward a port of this host: [ADDRESS:]PORT:HOST:PORT
     #[arg(short = 'L', long = "forward", value_name = "FORWARD")]
     forwards: Vec<Forwarding>,
-    /// The machine
-    name: String,
+    /// The machine; may be left out if there is only one, or one called `default`
+    name: Option<String>,
     /// The command; its words are joined by spaces, and the shell in the machine reads the result
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
@@ -56,7 +56,8 @@ pub struct Args {
 /// Runs `fleet ssh`.
 pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
     let session = Session::open(host, global)?;
-    let mut target = target(&session, &args.name).await?;
+    let name = session.one(args.name.as_deref())?.name.clone();
+    let mut target = target(&session, &name).await?;
     if let Some(user) = &args.user {
         target.user.clone_from(user);
     }

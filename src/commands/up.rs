@@ -40,6 +40,12 @@ impl Args {
             parallel: NonZeroUsize::new(16).unwrap_or(NonZeroUsize::MIN),
         }
     }
+
+    /// The same, with the newest engine of the version that the file says.
+    pub(super) fn upgrading(mut self) -> Self {
+        self.wishes.upgrade = self.wishes.names.iter().cloned().collect();
+        self
+    }
 }
 
 /// Runs `fleet up`.
@@ -136,16 +142,21 @@ async fn round(
     };
     let more = plan.again;
     wishes.fulfil(&plan);
-    let next = if more { Vec::new() } else { next_commands(session) };
+    let next = if more { Vec::new() } else { next_commands(session, &wishes.names) };
     let code = flow::run(session, plan, tools, &next, again).await?;
     session.refresh()?;
     flow::write_ssh_config(session).await?;
     Ok(if code == 0 && more { Round::More } else { Round::Ended(code) })
 }
 
-/// What a person types after a successful `up`.
-fn next_commands(session: &Session) -> Vec<String> {
-    let Some(first) = session.fleet.machines.first() else { return Vec::new() };
+/// What a person types after a successful `up` of these machines, or of all.
+fn next_commands(session: &Session, names: &[String]) -> Vec<String> {
+    let machines = &session.fleet.machines;
+    // A worker of a swarm does not know its nodes.
+    let one = names.first().filter(|_| session.fleet.swarm.is_none() && names.len() == 1);
+    let Some(name) = one.or_else(|| machines.first().map(|spec| &spec.name)) else {
+        return Vec::new();
+    };
     let look = if session.fleet.swarm.is_some() { "docker node ls" } else { "docker info" };
-    vec![format!("eval $(fleet env {})", first.name), look.to_owned()]
+    vec![format!("eval $(fleet env {name})"), look.to_owned()]
 }

@@ -1,6 +1,6 @@
 //! `fleet url`: where the engine of a machine is reached.
 
-use fleet_driver::{Error, Power, Result};
+use fleet_driver::{Error, Power, Result, Sighting};
 use serde_json::json;
 
 use super::{Exit, Global, Session};
@@ -9,7 +9,7 @@ use crate::host::Host;
 /// Print the URL of a machine's engine
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The machine; may be left out if there is only one
+    /// The machine; may be left out if there is only one, or one called `default`
     #[arg(value_name = "NAME")]
     name: Option<String>,
 }
@@ -32,13 +32,21 @@ pub async fn run(args: Args, host: &Host, global: &Global) -> Exit {
 /// # Errors
 /// `NotFound` if the machine does not exist, `Conflict` if it does not run.
 pub(super) async fn of(session: &Session, name: &str) -> Result<String> {
-    let sighting = session.sighting(name).await?;
-    if sighting.power != Power::Running {
-        return Err(Error::conflict(format!("`{name}` is not running"))
-            .hint(format!("start it: `fleet start {name}`")));
-    }
-    match sighting.engine {
+    match running(session, name).await?.engine {
         Some(address) => Ok(format!("tcp://{address}")),
         None => Err(Error::driver(format!("the driver does not say where `{name}` is reached"))),
     }
+}
+
+/// What the driver sees of a machine that runs.
+///
+/// # Errors
+/// As [`of`].
+pub(super) async fn running(session: &Session, name: &str) -> Result<Sighting> {
+    let sighting = session.sighting(name).await?;
+    if sighting.power == Power::Running {
+        return Ok(sighting);
+    }
+    Err(Error::conflict(format!("`{name}` is not running"))
+        .hint(format!("start it: `fleet start {name}`")))
 }

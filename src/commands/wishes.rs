@@ -23,6 +23,9 @@ pub(super) struct Wishes {
     /// Make this machine anew, with an empty disk; may be given several times
     #[arg(long, value_name = "NAME")]
     pub replace: Vec<String>,
+    /// Machines that get the newest engine of their version: `fleet upgrade`
+    #[arg(skip)]
+    pub upgrade: BTreeSet<String>,
     /// Remove or replace what is protected, and the last manager of a swarm
     #[arg(long)]
     pub force: bool,
@@ -45,6 +48,11 @@ impl Wishes {
             self.names.extend(self.replace.iter().filter(|name| made(name)).cloned());
         }
         self.replace.retain(|name| !made(name));
+        let upgraded = |name: &String| {
+            let mut lanes = plan.lanes.iter().filter(|lane| lane.machine == *name);
+            lanes.any(|lane| lane.steps.iter().any(|p| p.step == Step::UpgradeEngine))
+        };
+        self.upgrade.retain(|name| !upgraded(name));
     }
 
     /// The machines meant, and what may be done to them.
@@ -66,6 +74,7 @@ impl Wishes {
             prune: self.prune,
             restart: self.restart,
             replace: self.replaced(),
+            upgrade: self.upgrade.clone(),
             force: Force::when(self.force),
         };
         Ok((specs, Intent::Up(up)))

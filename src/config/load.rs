@@ -55,8 +55,23 @@ impl Fleet {
         read(text, shown, file, recorded, programs)
     }
 
-    /// As [`Fleet::load`], without drivers that are programs, from a text; `name` is what messages call it, and paths
-    /// inside of it are relative to the working directory.
+    /// As [`Fleet::load_with`], as if this text were in the file.
+    ///
+    /// # Errors
+    /// [`Invalid`], with everything that is wrong with the text.
+    pub fn of_text(
+        text: &str,
+        path: &Path,
+        recorded: &BTreeMap<String, Ipv4Addr>,
+        programs: &dyn Fn() -> BTreeSet<String>,
+    ) -> Result<Self, Invalid> {
+        let shown = shown(path);
+        let file = std::path::absolute(path).map_err(|error| unreadable(path, &shown, &error))?;
+        read(text.to_owned(), shown, file, recorded, programs)
+    }
+
+    /// As [`Fleet::load`], without drivers that are programs, from a text; `name` is what
+    /// messages call it, and paths inside of it are relative to the working directory.
     ///
     /// # Errors
     /// [`Invalid`], with everything that is wrong with the text.

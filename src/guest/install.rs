@@ -91,35 +91,62 @@ pub fn install(
     if there {
         return Ok(None);
     }
-    let version = wanted.unwrap_or_default();
+    match (&engine.install, &facts.engine, wanted) {
+        (Install::GetDocker | Install::Script(_) | Install::None, Some(found), Some(wanted)) => {
+            Err(other_version(found, wanted))
+        }
+        (Install::None, ..) => Ok(None),
+        _ => installer(engine, script, facts, user).map(Some),
+    }
+}
+
+/// Says how to get the newest engine of the wanted version into a guest, whatever is there.
+///
+/// # Errors
+/// As [`install`]; `Config` where fleet does not install engines.
+pub fn upgrade(
+    engine: &EngineSpec,
+    script: Option<&str>,
+    facts: &GuestFacts,
+    user: &str,
+) -> Result<Script> {
+    if let (Install::GetDocker | Install::Script(_), Some(found), Some(wanted)) =
+        (&engine.install, &facts.engine, engine.version.as_deref())
+        && !matches(wanted, found)
+    {
+        return Err(other_version(found, wanted));
+    }
+    installer(engine, script, facts, user)
+}
+
+/// The script that installs the engine in the way that the file says.
+fn installer(
+    engine: &EngineSpec,
+    script: Option<&str>,
+    facts: &GuestFacts,
+    user: &str,
+) -> Result<Script> {
+    let version = engine.version.as_deref().unwrap_or_default();
     match &engine.install {
-        Install::Auto | Install::Distro => package(facts, version, user).map(Some),
+        Install::Auto | Install::Distro => package(facts, version, user),
         Install::GetDocker => {
-            if let (Some(found), Some(wanted)) = (&facts.engine, wanted) {
-                return Err(other_version(found, wanted));
-            }
             let view = GetDocker { url: GET_DOCKER, version, user };
-            Ok(Some(installing(templates::render("guest/install-get-docker.sh", &view)?)))
+            Ok(installing(templates::render("guest/install-get-docker.sh", &view)?))
         }
         Install::Script(path) => {
-            if let (Some(found), Some(wanted)) = (&facts.engine, wanted) {
-                return Err(other_version(found, wanted));
-            }
             let text = script.ok_or_else(|| {
                 Error::bug("the user's script was not read").with("script", path.display())
             })?;
-            Ok(Some(Script {
+            Ok(Script {
                 purpose: "run your script to install the engine",
                 text: Secret::new(text.to_owned()),
                 as_user: false,
                 telling: Telling::Lines,
                 limit: INSTALL_LIMIT,
-            }))
+            })
         }
-        Install::None => match (&facts.engine, wanted) {
-            (Some(found), Some(wanted)) => Err(other_version(found, wanted)),
-            _ => Ok(None),
-        },
+        Install::None => Err(Error::config("fleet does not install the engine of this machine")
+            .hint("the file says `install = \"none\"`: upgrade it in the machine itself")),
     }
 }
 

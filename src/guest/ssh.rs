@@ -22,9 +22,11 @@ mod forward;
 mod lines;
 mod put;
 mod script;
+mod sftp;
 
 pub use channel::{Ended, Input, Output, Piece, Pty, Request};
 pub use forward::Forwarding;
+pub use sftp::{About, CHUNK, Files, Kind, Opened};
 
 /// How many channels are open at once; OpenSSH's `MaxSessions` is 10 (sshd_config(5)).
 const CHANNELS: usize = 8;

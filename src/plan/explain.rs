@@ -170,6 +170,8 @@ fn headline(lane: &Lane) -> String {
             Step::RemoveNode if lane.steps.len() == 1 => "take its node out of the swarm",
             Step::Suspend(_) => "put to rest",
             Step::Stop => "stop",
+            Step::Kill => "cut the power",
+            Step::UpgradeEngine => "upgrade the engine",
             Step::Destroy => "destroy",
             Step::Connect
             | Step::InstallEngine
@@ -209,6 +211,8 @@ fn words(step: &Step) -> &'static str {
         Step::RemoveNode => "remove its node from the swarm",
         Step::Suspend(_) => "put it to rest, with what is in its memory",
         Step::Stop => "shut it down",
+        Step::Kill => "cut its power",
+        Step::UpgradeEngine => "install the newest engine of the wanted version",
         Step::Destroy => "destroy the machine and its disk",
     }
 }

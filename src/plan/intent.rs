@@ -31,6 +31,8 @@ pub struct Up {
     pub restart: bool,
     /// The machines to make anew, their disks included.
     pub replace: BTreeSet<String>,
+    /// The machines that get the newest engine of the version that the file says.
+    pub upgrade: BTreeSet<String>,
     /// Whether protection and the last manager are no obstacle.
     pub force: Force,
 }

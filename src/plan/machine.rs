@@ -79,7 +79,8 @@ pub(super) fn lane(
             push(&mut steps, Step::Connect, unsettled_why(booted));
         }
     } else {
-        if let Some(why) = engine_why(look, booted) {
+        let upgrades = up.upgrade.contains(&look.spec.name);
+        if let Some(why) = engine_why(look, up, booted) {
             let answers = look.seen.and_then(Seen::facts).is_some();
             let interrupts = !booted && serves && answers;
             if interrupts && !waits {
@@ -87,7 +88,11 @@ pub(super) fn lane(
                 swarm::drain(&mut steps, look.seen, observed);
             }
             if !(interrupts && waits) {
-                engine(&mut steps, &why);
+                engine(
+                    &mut steps,
+                    &why,
+                    if upgrades { Step::UpgradeEngine } else { Step::InstallEngine },
+                );
             }
         }
         swarm::join(&mut steps, look.spec, member, gate, stage, look.holds_a_vote());
@@ -128,7 +133,7 @@ fn put_off(look: &Look<'_>, gate: &Gate, up: &Up, steps: &[Planned]) -> Option<S
         return None;
     }
     let size = look.whole().and_then(|sighting| size_why(look, sighting));
-    size.filter(|_| up.restart && !has(Step::Resize)).or_else(|| engine_why(look, false))
+    size.filter(|_| up.restart && !has(Step::Resize)).or_else(|| engine_why(look, up, false))
 }
 
 /// Whether and how a machine boots in this plan.
@@ -213,7 +218,7 @@ fn replace(look: &Look<'_>, observed: &Observed, gate: &Gate, why: &str) -> (Sta
     if look.spec.engine.install == Install::None {
         push(&mut steps, Step::Connect, "");
     } else {
-        engine(&mut steps, "");
+        engine(&mut steps, "", Step::InstallEngine);
         swarm::join(&mut steps, look.spec, swarm::Member::No, gate, Stage::Build, false);
     }
     push(&mut steps, Step::Unseed, "");
@@ -226,16 +231,19 @@ fn unsettled_why(booted: bool) -> &'static str {
 
 /// Brings the engine to its settings, going into the guest only where the engine
 /// itself does not say that all is well.
-fn engine(steps: &mut Vec<Planned>, why: &str) {
+fn engine(steps: &mut Vec<Planned>, why: &str, install: Step) {
     push(steps, Step::Connect, why);
-    push(steps, Step::InstallEngine, "");
+    push(steps, install, "");
     push(steps, Step::ConfigureEngine, "");
     push(steps, Step::WaitEngine, "");
 }
 
-fn engine_why(look: &Look<'_>, booted: bool) -> Option<String> {
+fn engine_why(look: &Look<'_>, up: &Up, booted: bool) -> Option<String> {
     if booted {
         return Some(String::new());
+    }
+    if up.upgrade.contains(&look.spec.name) {
+        return Some("you asked for its newest engine".to_owned());
     }
     let facts = match look.seen.map(|seen| &seen.engine) {
         Some(EngineSeen::Answers(facts)) => facts,

@@ -47,9 +47,9 @@ pub(super) fn run(
             (vm.power, vm.silent) = (Power::Running, true);
         }
         Step::Suspend(_) => vm(world, name).power = Power::Paused,
-        Step::Stop => vm(world, name).power = Power::Stopped,
+        Step::Stop | Step::Kill => vm(world, name).power = Power::Stopped,
         Step::Connect => assert_eq!(vm(world, name).power, Power::Running, "{name} is off"),
-        Step::InstallEngine | Step::ConfigureEngine => {
+        Step::InstallEngine | Step::UpgradeEngine | Step::ConfigureEngine => {
             let spec = spec.expect("only machines of the file are configured");
             let wanted = (settings(&spec), spec.engine.version.unwrap_or("20.10.24".to_owned()));
             let vm = vm(world, name);

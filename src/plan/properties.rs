@@ -247,7 +247,7 @@ proptest! {
         };
         let Ok(plan) = world.plan(&intent) else { return Ok(()) };
         if what == 0 {
-            let gone = |step: &Step| matches!(step, Step::Destroy | Step::Stop | Step::EndSwarm);
+            let gone = |step: &Step| matches!(step, Step::Destroy | Step::Stop | Step::Kill | Step::EndSwarm);
             let steps = plan.lanes.iter().flat_map(|lane| &lane.steps);
             prop_assert!(steps.filter(|planned| gone(&planned.step)).count() == 0, "{:#?}", plan);
         }

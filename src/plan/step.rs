@@ -20,6 +20,8 @@ pub enum Step {
     Connect,
     /// Install the engine where it is missing or of another version.
     InstallEngine,
+    /// Install the newest engine of the wanted version, also where an older one is.
+    UpgradeEngine,
     /// Write the engine's settings and certificates where they differ.
     ConfigureEngine,
     /// Wait until the engine answers over mutual TLS.
@@ -50,6 +52,8 @@ pub enum Step {
     Suspend(Rest),
     /// Shut the machine down.
     Stop,
+    /// Cut the machine's power.
+    Kill,
     /// Remove the machine.
     Destroy,
 }
@@ -63,7 +67,7 @@ impl Step {
             Self::Resize => StepId::Resize,
             Self::Start => StepId::Start,
             Self::Connect => StepId::Connect,
-            Self::InstallEngine => StepId::InstallEngine,
+            Self::InstallEngine | Self::UpgradeEngine => StepId::InstallEngine,
             Self::ConfigureEngine => StepId::ConfigureEngine,
             Self::WaitEngine => StepId::WaitEngine,
             Self::InitSwarm => StepId::InitSwarm,
@@ -77,7 +81,7 @@ impl Step {
             Self::LeaveSwarm | Self::EndSwarm => StepId::LeaveSwarm,
             Self::RemoveNode => StepId::RemoveNode,
             Self::Suspend(_) => StepId::Suspend,
-            Self::Stop => StepId::Stop,
+            Self::Stop | Self::Kill => StepId::Stop,
             Self::Destroy => StepId::Destroy,
         }
     }
@@ -85,13 +89,14 @@ impl Step {
     /// Whether it takes away what somebody may be using: a reason to ask first.
     pub fn interrupts(&self) -> bool {
         match self {
-            Self::EndSwarm | Self::Suspend(_) | Self::Stop | Self::Destroy => true,
+            Self::EndSwarm | Self::Suspend(_) | Self::Stop | Self::Kill | Self::Destroy => true,
             Self::Adopt
             | Self::Create
             | Self::Resize
             | Self::Start
             | Self::Connect
             | Self::InstallEngine
+            | Self::UpgradeEngine
             | Self::ConfigureEngine
             | Self::WaitEngine
             | Self::InitSwarm

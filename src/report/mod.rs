@@ -4,6 +4,7 @@
 //! to the display. A sink that can write no more is dropped; the run goes on.
 
 pub(crate) mod clean;
+mod copying;
 pub mod error;
 mod human;
 mod ink;
@@ -29,6 +30,7 @@ use tokio::task::JoinHandle;
 use crate::cli::Global;
 use crate::host::Host;
 
+pub use copying::Copying;
 pub use summary::summary;
 pub use table::table;
 pub(crate) use words::doing;

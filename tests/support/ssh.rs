@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 mod child;
+mod files;
 
 use child::{converse, stand_ins};
 
@@ -86,6 +87,8 @@ pub(crate) struct Server {
     seen: Arc<Mutex<Seen>>,
     cut: CancellationToken,
     _accepts: AbortOnDropHandle<()>,
+    /// The home of the account, whose files are served.
+    home: tempfile::TempDir,
     _bin: tempfile::TempDir,
 }
 
@@ -96,6 +99,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (host_key, login) = (KeyPair::generate("host").unwrap(), LOGIN.clone());
         let bin = stand_ins();
+        let home = tempfile::tempdir().unwrap();
         let shared = Shared {
             config: Arc::new(server::Config {
                 keys: vec![PrivateKey::from_openssh(host_key.private.expose()).unwrap()],
@@ -108,11 +112,12 @@ impl Server {
             login: PublicKey::from_openssh(&login.public).unwrap(),
             manner,
             path: bin.path().to_owned(),
+            home: home.path().to_owned(),
         };
         let (seen, cut) = (Arc::clone(&shared.seen), shared.cut.clone());
         let accepts = tokio::spawn(accept(listener, greetings.to_vec(), shared));
         let accepts = AbortOnDropHandle::new(accepts);
-        Self { address, host_key, login, seen, cut, _accepts: accepts, _bin: bin }
+        Self { address, host_key, login, seen, cut, _accepts: accepts, home, _bin: bin }
     }
 
     pub(crate) async fn proper() -> Self {
@@ -128,6 +133,11 @@ impl Server {
             host_key: self.host_key.public.clone(),
             key: self.login.clone(),
         }
+    }
+
+    /// A path in the home of the account.
+    pub(crate) fn home(&self, path: &str) -> PathBuf {
+        self.home.path().join(path)
     }
 
     pub(crate) fn seen(&self) -> Seen {
@@ -149,6 +159,7 @@ struct Shared {
     login: PublicKey,
     manner: Manner,
     path: PathBuf,
+    home: PathBuf,
 }
 
 async fn accept(listener: TcpListener, greetings: Vec<Greeting>, shared: Shared) {
@@ -270,6 +281,22 @@ impl Handler for Connection {
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         self.exec_request(channel, b"sh", session).await
+    }
+
+    async fn subsystem_request(
+        &mut self,
+        id: ChannelId,
+        name: &str,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let channel = self.channels.remove(&id).expect("opened before");
+        if name != "sftp" {
+            return session.channel_failure(id);
+        }
+        session.channel_success(id)?;
+        let files = files::Files::new(self.shared.home.clone());
+        russh_sftp::server::run(channel.into_stream(), files).await;
+        Ok(())
     }
 
     async fn exec_request(

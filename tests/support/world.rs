@@ -156,6 +156,15 @@ impl World {
         self.host_in(&self.dir())
     }
 
+    /// A process in the fleet's folder with more variables.
+    pub fn host_with(&self, more: &[(&str, &str)]) -> Host {
+        let env = environment(self.dir.path());
+        let own = env.iter().map(|(k, v)| (*k, v.as_str()));
+        let env: Vec<(&str, &str)> = own.chain(more.iter().copied()).collect();
+        let driver = Registry::Only(Arc::new(self.fake.clone()));
+        Host::captured(self.dir(), &env).with_registry(driver)
+    }
+
     /// A process of the same user in another folder.
     pub fn host_in(&self, folder: &Path) -> Host {
         let env = environment(self.dir.path());

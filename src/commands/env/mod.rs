@@ -20,7 +20,7 @@ use crate::host::Host;
 /// the machine's driver.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The machine; may be left out if the fleet has one only
+    /// The machine; may be left out if there is only one, or one called `default`
     #[arg(conflicts_with = "unset")]
     name: Option<String>,
     /// Write for this shell instead of the one in `SHELL`
