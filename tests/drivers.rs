@@ -143,10 +143,14 @@ async fn a_driver_that_is_not_there_is_missed_with_a_way_out() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("machines.toml"), "[machine.a]\ndriver = \"libvirt\"\n")
         .unwrap();
-    let (code, _, err) = fleet(dir.path(), dir.path(), &["ls"]).await;
+    let (code, _, err) = fleet(dir.path(), dir.path(), &["up"]).await;
     assert_eq!(code, 4, "{err}");
     assert!(err.contains("this fleet has no driver `libvirt`"), "{err}");
     assert!(err.contains("make install"), "{err}");
+    // A list says of each machine what is wrong with it.
+    let (code, out, _) = fleet(dir.path(), dir.path(), &["ls"]).await;
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("Unknown") && out.contains("this fleet has no driver"), "{out}");
 }
 
 /// The keys of a fleet lead to its machines: they stay while those cannot be seen.
