@@ -224,6 +224,9 @@ image = "debian-12"
 subnet = "10.79.0.0/24"
 [engine]
 install = "none"
+[driver.libvirt]
+autostart = true
+xml = "<watchdog model='i6300esb' action='none'/>"
 [machine.only]
 ports = ["127.0.0.1:8022:22"]
 "#;
@@ -270,6 +273,17 @@ fn a_machine_on_libvirt_survives_whatever_happens_to_its_driver() {
     lab.fleet(&["up"]).within(10 * MINUTE).ok();
     assert_eq!(lines(&libvirtd.virsh(&["list", "--name"])).len(), 1);
 
+    let domain = lines(&libvirtd.virsh(&["list", "--name"])).join("");
+    assert!(libvirtd.virsh(&["dumpxml", &domain]).contains("i6300esb"), "no watchdog");
+    assert!(libvirtd.virsh(&["dominfo", &domain]).contains("enable"), "no autostart");
+
+    lab.say("a mistake in its options is told with its key");
+    lab.edit("autostart", "autostrat");
+    let wrong = lab.fleet(&["up"]).within(MINUTE).run();
+    assert_eq!(wrong.code, Some(3), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("did you mean `autostart`?"), "{}", wrong.stderr);
+    lab.edit("autostrat", "autostart");
+
     lab.say("a port of this computer leads into it");
     let banner = "exec 3<>/dev/tcp/127.0.0.1/8022 && head -c 7 <&3";
     assert_eq!(libvirtd.run(&["bash", "-c", banner]), "SSH-2.0");
@@ -299,7 +313,6 @@ fn a_machine_on_libvirt_survives_whatever_happens_to_its_driver() {
     lab.say("another size is taken over while it is off");
     lab.edit("[machine.only]", "[machine.only]\nmemory = \"768 MiB\"\ndisk = \"12 GiB\"");
     lab.fleet(&["up", "--restart"]).within(5 * MINUTE).ok();
-    let domain = lines(&libvirtd.virsh(&["list", "--name"])).join("");
     assert!(libvirtd.virsh(&["dominfo", &domain]).contains("786432 KiB"), "{domain}");
     assert!(guest("lsblk -bdno SIZE /dev/vda").starts_with("12884901888"));
 

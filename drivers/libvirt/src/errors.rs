@@ -2,6 +2,8 @@
 
 use fleet_driver::{Error, ErrorKind};
 
+use crate::hosts::is_session;
+
 /// An error as libvirt gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -44,6 +46,8 @@ const FROM_REMOTE: i64 = 13;
 const DAEMON: &str = "start the daemon: `systemctl start libvirtd` (or `virtqemud.socket`); if it \
      is not installed, install libvirt's daemon for QEMU";
 const GROUP: &str = "join the group `libvirt`: `usermod -aG libvirt $USER`, then log in again";
+const CERTIFICATES: &str = "`qemu+tls` needs certificates of libvirt's own on both computers: \
+     https://libvirt.org/kbase/tlscerts.html; or use qemu+ssh://USER@HOST/system";
 const FULL: &str = "the storage is full: free some space on the host, or use another `pool`";
 
 impl Refusal {
@@ -64,7 +68,13 @@ impl Refusal {
                 || self.domain == FROM_RPC
                 || text.contains("ssh"))
         {
-            format!("see what `ssh {host} virsh list` says: it must work without a question")
+            let (host, port) = match host.rsplit_once(':') {
+                Some((host, port)) => (host, format!("-p {port} ")),
+                None => (host, String::new()),
+            };
+            format!("see what `ssh {port}{host} virsh list` says: it must work without a question")
+        } else if text.contains("certificate") {
+            CERTIFICATES.to_owned()
         } else if text.contains("permission denied")
             || [AUTH_FAILED, AUTH_UNAVAILABLE, ACCESS_DENIED, OPERATION_DENIED].contains(&self.code)
             || text.contains("polkit")
@@ -137,8 +147,14 @@ pub const KVM: &str = "enable virtualisation in the host's firmware and load the
 
 /// How to make a pool.
 pub fn pool_hint(pool: &str, uri: &str) -> String {
+    let (make, folder) = if is_session(uri) {
+        // `virsh pool-build` makes the last folder of a path only.
+        ("mkdir -p ~/.local/share/libvirt/images && ", "~/.local/share/libvirt/images")
+    } else {
+        ("", "/var/lib/libvirt/images")
+    };
     format!(
-        "make it: `virsh -c {uri} pool-define-as {pool} dir --target /var/lib/libvirt/images && \
+        "make it: `{make}virsh -c {uri} pool-define-as {pool} dir --target {folder} && \
          virsh -c {uri} pool-start {pool} && virsh -c {uri} pool-autostart {pool}`"
     )
 }
@@ -189,6 +205,20 @@ mod tests {
                 "qemu+ssh://me@far/system",
                 "ssh me@far virsh list",
             ),
+            (
+                38,
+                7,
+                "ssh: connect to host far port 222: Connection refused",
+                "qemu+ssh://me@far:222/system",
+                "ssh -p 222 me@far virsh list",
+            ),
+            (
+                38,
+                7,
+                "Cannot read CA certificate '/etc/pki/CA/cacert.pem': No such file or directory",
+                "qemu+tls://far/system",
+                "tlscerts",
+            ),
             (5, 0, "no connection driver available for x:///", "qemux:///", "use qemu:///system"),
         ] {
             let error = refusal(code, domain, text).opening(uri);
@@ -196,6 +226,13 @@ mod tests {
             assert!(error.hint_text().unwrap().contains(hint), "{text}: {:?}", error.hint_text());
             assert!(format!("{error}").contains(text), "{error}");
         }
+    }
+
+    #[test]
+    fn an_ordinary_users_pool_is_in_the_users_home() {
+        let hint = pool_hint("default", "qemu:///session");
+        assert!(hint.contains("--target ~/.local/share/libvirt/images"), "{hint}");
+        assert!(pool_hint("fast", "qemu:///system").contains("/var/lib/libvirt/images"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use fleet_driver::text::nearest;
 use fleet_driver::{Result, Settings};
 use serde::Deserialize;
 
+use crate::fragments;
 use crate::options::{Options, uri_is_known, wrong};
 
 /// The hypervisor that is used when nothing else is said.
@@ -210,17 +211,36 @@ pub fn of_machine(hosts: &[Host], options: &Options) -> Result<Vec<Host>> {
 /// # Errors
 /// `Config`, if they are wrong.
 pub fn all(settings: &Settings) -> Result<Vec<Host>> {
-    let mut hosts = read(&settings.driver)?;
-    let tables = settings.machines.iter().chain([&settings.driver]);
-    for uri in tables.filter_map(|table| table.get("uri")?.as_str()) {
-        if hosts.iter().all(|host| host.uri != uri) && uri_is_known("uri", uri).is_ok() {
-            hosts.push(Host::at(uri));
+    let named = read(&settings.driver)?;
+    let mut hosts = named.clone();
+    for table in &settings.machines {
+        // One with a mistake lives nowhere; the mistake is told where it is used.
+        let Ok(options) = Options::parse(table) else { continue };
+        for host in of_machine(&named, &options).unwrap_or_default() {
+            if hosts.iter().all(|other| other.uri != host.uri) {
+                hosts.push(host);
+            }
         }
     }
     if hosts.is_empty() {
         hosts.push(Host::at(DEFAULT_URI));
     }
     Ok(hosts)
+}
+
+/// Looks whether all that a fleet's file says to the driver can be meant, before any
+/// hypervisor is asked for anything.
+///
+/// # Errors
+/// `Config`, naming the key.
+pub fn check(settings: &Settings) -> Result<()> {
+    let hosts = read(&settings.driver)?;
+    for table in &settings.machines {
+        let options = Options::parse(table)?;
+        of_machine(&hosts, &options)?;
+        fragments::sort(&options.xml)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

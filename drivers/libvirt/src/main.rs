@@ -3,8 +3,12 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use fleet_libvirt::hosts;
 use fleet_libvirt::native::Libvirt;
 
 fn main() -> ExitCode {
-    fleet_driver::program::serve(|settings| Ok(Arc::new(Libvirt::new(settings.clone()))))
+    fleet_driver::program::serve(|settings| {
+        hosts::check(settings)?;
+        Ok(Arc::new(Libvirt::new(settings.clone())))
+    })
 }

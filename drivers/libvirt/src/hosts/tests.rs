@@ -100,3 +100,40 @@ fn remote_and_session() {
     assert!(!is_local("qemu+ssh://me@far/system"));
     assert!(is_session("qemu:///session?x=y") && !is_session("qemu:///system"));
 }
+
+fn settings(driver: &str, machines: &[&str]) -> Settings {
+    Settings {
+        driver: driver.parse().unwrap(),
+        machines: machines.iter().map(|text| text.parse().unwrap()).collect(),
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn every_machine_is_looked_for_where_it_may_be() {
+    let uris = |driver: &str, machines: &[&str]| -> Vec<String> {
+        all(&settings(driver, machines)).unwrap().into_iter().map(|host| host.uri).collect()
+    };
+    assert_eq!(uris("", &[]), ["qemu:///system"]);
+    assert_eq!(uris("", &["uri = 'qemu:///session'"]), ["qemu:///session"]);
+    // One machine of two says where it is.
+    let both = ["qemu:///session", "qemu:///system"];
+    assert_eq!(uris("", &["uri = 'qemu:///session'", ""]), both);
+    assert_eq!(uris(TWO, &["on = 'big'"]), ["qemu:///system", "qemu+ssh://big/system"]);
+}
+
+#[test]
+fn a_mistake_is_told_before_anybody_is_asked() {
+    check(&settings(TWO, &["", "on = 'big'", "xml = '<rng/>'"])).unwrap();
+    for (machine, key) in [
+        ("pol = 'x'", "pol"),
+        ("uri = 'qemux:///system'", "uri"),
+        ("type = 'vax'", "type"),
+        ("on = 'huge'", "on"),
+        ("xml = '<a><b></a>'", "xml"),
+    ] {
+        let error = check(&settings(TWO, &["", machine])).unwrap_err();
+        assert_eq!(error.kind(), fleet_driver::ErrorKind::Config, "{machine}");
+        assert!(error.to_string().contains(key), "{machine}: {error}");
+    }
+}

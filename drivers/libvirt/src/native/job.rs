@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use fleet_driver::{Cx, Error, Result, Settings, wait};
 use tokio::runtime::Handle;
@@ -16,6 +17,9 @@ use crate::errors::Refusal;
 
 /// Stragglers belong to the process, whichever value of the driver began them.
 static TURNS: LazyLock<Mutex<BTreeMap<String, Arc<Turns<()>>>>> = LazyLock::new(Mutex::default);
+
+/// How long a daemon that answered before may take to come back.
+const REOPENED: Duration = Duration::from_secs(30);
 
 /// Waits for the turn of whoever uses this word.
 ///
@@ -107,9 +111,28 @@ impl Job {
             return Ok(Link { uri: uri.to_owned(), connect, links: self.links.clone() });
         }
         self.open().remove(uri);
-        let connect = Connect::open(Some(uri)).map_err(|e| refusal(&e).opening(uri))?;
+        let connect = if self.links.knows(uri) {
+            self.reopen(uri)?
+        } else {
+            Connect::open(Some(uri)).map_err(|e| refusal(&e).opening(uri))?
+        };
+        self.links.note(uri);
         self.open().insert(uri.to_owned(), connect.clone());
         Ok(Link { uri: uri.to_owned(), connect, links: self.links.clone() })
+    }
+
+    /// Waits for a daemon that answered before: it may be starting anew.
+    fn reopen(&self, uri: &str) -> Result<Connect> {
+        let cx = self.cx.within(REOPENED.min(self.cx.left()));
+        let hint = "see that its daemon runs";
+        let reason = format!("libvirt at {uri} to answer again");
+        Handle::current().block_on(wait::until(&cx, &reason, hint, || {
+            let opened = self.go_on().and_then(|()| {
+                Connect::open(Some(uri))
+                    .map_err(|e| Error::busy("it cannot be reached").because(refusal(&e)))
+            });
+            std::future::ready(opened)
+        }))
     }
 
     fn open(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Connect>> {

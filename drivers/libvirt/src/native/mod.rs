@@ -17,13 +17,13 @@ mod lan;
 mod power;
 mod snapshots;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fleet_driver::{
-    About, Answer, Capabilities, Card, Console, Cx, Driver, Error, Finding, MachineId, Rest,
-    Result, Settings, Sighting, Snapshot, Snapshots, Stop, Suspend, VmSpec,
+    About, Answer, Capabilities, Card, Console, Cx, Driver, Error, ErrorKind, Finding, MachineId,
+    Rest, Result, Settings, Sighting, Snapshot, Snapshots, Stop, Suspend, VmSpec,
 };
 use virt::connect::Connect;
 
@@ -35,9 +35,14 @@ use self::job::Job;
 /// its next step; only a call of libvirt that hangs takes longer.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How often a look that was cut off is taken again.
+const LOOKS: usize = 2;
+
 /// Connections to hypervisors, which several values of the driver may share.
 pub struct Links {
     open: Mutex<BTreeMap<String, Connect>>,
+    /// The hypervisors that have answered once.
+    known: Mutex<BTreeSet<String>>,
     content: Arc<dyn Content>,
 }
 
@@ -52,7 +57,15 @@ impl Links {
     pub fn with_content(content: Arc<dyn Content>) -> Self {
         // Else libvirt prints its errors by itself.
         virt::error::clear_error_callback();
-        Self { open: Mutex::default(), content }
+        Self { open: Mutex::default(), known: Mutex::default(), content }
+    }
+
+    fn knows(&self, uri: &str) -> bool {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(uri)
+    }
+
+    fn note(&self, uri: &str) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(uri.to_owned());
     }
 }
 
@@ -71,6 +84,22 @@ impl Libvirt {
     /// A driver that shares its connections with others.
     pub fn on(settings: Settings, links: Arc<Links>) -> Self {
         Self { settings: Arc::new(settings), links }
+    }
+
+    /// Does a piece of work that changes nothing, and again if the daemon goes meanwhile:
+    /// it may be starting anew.
+    async fn look<T, F>(&self, id: Option<&MachineId>, cx: &Cx, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Job) -> Result<T> + Clone + Send + 'static,
+    {
+        for _ in 0..LOOKS {
+            match self.work(id, cx, work.clone()).await {
+                Err(error) if error.kind() == ErrorKind::Busy && !cx.left().is_zero() => {}
+                ended => return ended,
+            }
+        }
+        self.work(id, cx, work).await
     }
 
     /// Does a piece of work on a thread of its own, in the machine's turn if it is about one.
@@ -126,17 +155,17 @@ impl Driver for Libvirt {
         cx: &'a Cx,
     ) -> Answer<'a, Vec<Finding>> {
         let list = wanted.to_vec();
-        Box::pin(self.work(None, cx, move |job| check::all(job, &list)))
+        Box::pin(self.look(None, cx, move |job| check::all(job, &list)))
     }
 
     fn list<'a>(&'a self, fleet: Option<&'a str>, cx: &'a Cx) -> Answer<'a, Vec<MachineId>> {
         let fleet = fleet.map(str::to_owned);
-        Box::pin(self.work(None, cx, move |job| find::list(job, fleet.as_deref())))
+        Box::pin(self.look(None, cx, move |job| find::list(job, fleet.as_deref())))
     }
 
     fn inspect<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, Option<Sighting>> {
         let one = id.clone();
-        Box::pin(self.work(Some(id), cx, move |job| find::look(job, &one)))
+        Box::pin(self.look(Some(id), cx, move |job| find::look(job, &one)))
     }
 
     fn cards<'a>(
@@ -146,7 +175,7 @@ impl Driver for Libvirt {
         cx: &'a Cx,
     ) -> Answer<'a, Vec<Card>> {
         let (one, spec) = (id.clone(), spec.clone());
-        Box::pin(self.work(Some(id), cx, move |job| lan::cards(job, &one, &spec)))
+        Box::pin(self.look(Some(id), cx, move |job| lan::cards(job, &one, &spec)))
     }
 
     fn create<'a>(&'a self, id: &'a MachineId, spec: &'a VmSpec, cx: &'a Cx) -> Answer<'a, ()> {
@@ -203,7 +232,7 @@ impl Snapshots for Libvirt {
 
     fn snapshots<'a>(&'a self, id: &'a MachineId, cx: &'a Cx) -> Answer<'a, Vec<Snapshot>> {
         let one = id.clone();
-        Box::pin(self.work(Some(id), cx, move |job| snapshots::list(job, &one)))
+        Box::pin(self.look(Some(id), cx, move |job| snapshots::list(job, &one)))
     }
 
     fn revert<'a>(&'a self, id: &'a MachineId, name: &'a str, cx: &'a Cx) -> Answer<'a, ()> {
