@@ -6,6 +6,8 @@ use virt::error::Error as VirtError;
 use virt::storage_vol::StorageVol;
 use virt::stream::Stream;
 
+use super::job::refusal;
+
 /// How much goes at once; libvirt's own messages are no larger.
 const CHUNK: usize = 256 << 10;
 
@@ -44,7 +46,10 @@ pub(super) struct Streams;
 
 fn failed(what: &str, error: VirtError) -> Error {
     let text = error.message().to_lowercase();
-    let ours = Error::driver(format!("libvirt could not {what}"));
+    let message = format!("libvirt could not {what}");
+    // The same bytes may go over a new connection.
+    let lost = refusal(&error).lost_connection();
+    let ours = if lost { Error::busy(message) } else { Error::driver(message) };
     let ours = if text.contains("no space left") {
         ours.hint("the storage is full: free some space on the host, or use another `pool`")
     } else {

@@ -186,7 +186,8 @@ pub(super) fn is_absent(error: &VirtError) -> bool {
     [42, 43, 50, 72, 80].contains(&code)
 }
 
-fn refusal(error: &VirtError) -> Refusal {
+/// What libvirt says, in a form that can be judged.
+pub(super) fn refusal(error: &VirtError) -> Refusal {
     Refusal {
         code: i64::from(error.code().to_raw()),
         domain: i64::from(error.domain().to_raw()),
