@@ -213,14 +213,20 @@ pub fn of_machine(hosts: &[Host], options: &Options) -> Result<Vec<Host>> {
 pub fn all(settings: &Settings) -> Result<Vec<Host>> {
     let named = read(&settings.driver)?;
     let mut hosts = named.clone();
+    let mut add = |host: Host| {
+        if hosts.iter().all(|other| other.uri != host.uri) {
+            hosts.push(host);
+        }
+    };
     for table in &settings.machines {
         // One with a mistake lives nowhere; the mistake is told where it is used.
         let Ok(options) = Options::parse(table) else { continue };
-        for host in of_machine(&named, &options).unwrap_or_default() {
-            if hosts.iter().all(|other| other.uri != host.uri) {
-                hosts.push(host);
-            }
-        }
+        of_machine(&named, &options).unwrap_or_default().into_iter().for_each(&mut add);
+    }
+    if let Some(uri) = settings.driver.get("uri").and_then(toml::Value::as_str)
+        && uri_is_known("uri", uri).is_ok()
+    {
+        add(Host::at(uri));
     }
     if hosts.is_empty() {
         hosts.push(Host::at(DEFAULT_URI));

@@ -115,6 +115,7 @@ fn every_machine_is_looked_for_where_it_may_be() {
         all(&settings(driver, machines)).unwrap().into_iter().map(|host| host.uri).collect()
     };
     assert_eq!(uris("", &[]), ["qemu:///system"]);
+    assert_eq!(uris("uri = 'qemu:///session'", &[]), ["qemu:///session"]);
     assert_eq!(uris("", &["uri = 'qemu:///session'"]), ["qemu:///session"]);
     // One machine of two says where it is.
     let both = ["qemu:///session", "qemu:///system"];
