@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fleet_driver::{Error, ErrorKind, MachineId, Result};
 use serde::{Deserialize, Serialize};
+use virt::sys;
 
 use super::disks::Pool;
 use super::job::{Job, Link};
@@ -172,7 +173,9 @@ fn trial(job: &Job, link: &Link, pool: &str) -> Result<Option<String>> {
         pool.make_small(job, &said, b" ")?;
         let out = format!("{}/{said}", pool.folder.trim_end_matches('/'));
         let text = domain(&name, kind, &path, &out);
-        let domain = match link.connect.create_domain_xml(&text, 0) {
+        // It goes with this connection, whatever ends it.
+        let ends = sys::VIR_DOMAIN_START_AUTODESTROY;
+        let domain = match link.connect.create_domain_xml(&text, ends) {
             Ok(domain) => domain,
             Err(e) => return Ok(Some(e.message().to_owned())),
         };
