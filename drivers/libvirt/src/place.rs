@@ -47,17 +47,22 @@ pub fn place(memory_mib: u64, cpus: u32, rooms: &[Room]) -> Result<usize> {
     best.map(|(at, _)| at).ok_or_else(|| {
         let each = |room: &Room| {
             let cpus = room.cpus.map_or(String::new(), |all| {
-                format!(" and {} CPUs", all.saturating_sub(room.used_cpus))
+                format!(" and {}", processors(all.saturating_sub(room.used_cpus)))
             });
             format!("{} has {} MiB{cpus} left", room.name, room.free_mib())
         };
         let all: Vec<String> = rooms.iter().map(each).collect();
         Error::host(format!(
-            "no host has room for a machine of {memory_mib} MiB and {cpus} CPUs: {}",
+            "no host has room for a machine of {memory_mib} MiB and {}: {}",
+            processors(cpus),
             all.join(", ")
         ))
         .hint("give the machine less `memory`, stop others, or add a host")
     })
+}
+
+fn processors(n: u32) -> String {
+    if n == 1 { "1 CPU".to_owned() } else { format!("{n} CPUs") }
 }
 
 #[cfg(test)]
@@ -92,7 +97,7 @@ mod tests {
         let error = place(1024, 1, &[room(512, 0, None, 0, 0), room(4096, 4096, Some(2), 1, 0)]);
         let text = error.unwrap_err().to_string();
         assert!(text.contains("h512 has 512 MiB left"), "{text}");
-        assert!(text.contains("h4096 has 0 MiB and 1 CPUs left"), "{text}");
+        assert!(text.contains("h4096 has 0 MiB and 1 CPU left"), "{text}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use virt::storage_pool::StoragePool;
 use virt::storage_vol::StorageVol;
 use virt::sys;
 
-use super::job::{Job, Link};
+use super::job::{Job, Link, refusal};
 use crate::xml::{self, VolumeView};
 use crate::{errors, names};
 
@@ -42,7 +42,7 @@ impl Pool {
                 Error::host(format!("there is no storage pool `{name}`"))
                     .with("uri", &link.uri)
                     .hint(errors::pool_hint(name, &link.uri))
-                    .because(e)
+                    .because(refusal(&e))
             } else {
                 link.error("look for the storage pool", &e)
             }
@@ -96,7 +96,7 @@ impl Pool {
         job.until("the storage pool", hint, || match self.handle.refresh(0) {
             Ok(()) => Ok(()),
             Err(e) if e.message().contains("asynchronous jobs") => {
-                Err(Error::busy("the storage pool is busy").because(e))
+                Err(Error::busy("the storage pool is busy").because(refusal(&e)))
             }
             Err(e) => Err(self.link.error("refresh the storage pool", &e)),
         })
